@@ -11,6 +11,7 @@ from pathlib import Path
 from fastcore.script import Param
 from .expected import check_expected
 from .files import digest, read_json, sha256_file, sha256_folder, write_json
+from .plan import describe_plan, make_plan
 from .report import build_report
 from .settings import LratError, code_version, command, load_settings, project_root, require
 
@@ -130,9 +131,15 @@ def lrat_run(
     profile:str="smoke", # smoke, mini or paper
     seed:int=None, # Another seed for everything
     force:bool=False, # Run even what is up to date
+    plan:bool=False, # Only say what the profile would do and cost, without a network or a GPU
+    pairs:str="mine", # For --plan: mine, or hub to start from the released pairs
 ):
     "Execute experiment notebooks under a profile, then write the report"
     settings = load_settings(profile)
+    if plan: return print("\n".join(describe_plan(make_plan(settings, pairs))))
+    if pairs != "mine":
+        raise LratError("--pairs hub goes with --plan; to train on the released pairs: lrat_benchmark lrat-pairs, "
+                        "then lrat_train data/paper/pairs.jsonl")
     os.environ.setdefault("HF_HUB_OFFLINE", "0" if profile == "paper" else "1") # The small profiles never ask a hub
     outcomes = run_notebooks(find_notebooks(notebooks), settings.profile,
                              {} if seed is None else {"seed": seed}, force)

@@ -6,8 +6,9 @@ import ir_measures, numpy as np, pytest
 from ir_measures import R
 from scipy import stats
 
-from lrat.metrics import (ScoreTable, compare, estimate, mean_over_seeds, questions_needed, read_scores, score_rankings,
-                          score_runs, sign_flip_p, write_scores)
+from lrat.evaluation import read_scores, write_scores
+from lrat.metrics import (ScoreTable, compare, estimate, mean_over_seeds, questions_needed, score_rankings,
+                          score_runs, sign_flip_p)
 from lrat.questions import Question
 from lrat.runs import Run, Step, read_run, write_run
 from lrat.settings import InputError, LratError
@@ -261,18 +262,18 @@ def test_eval_then_compare(tmp_path):
     (tmp_path/"evidence.qrels").write_text("1 Q0 a 1\n2 Q0 b 1\n")
     for name, answer in (("base", "Wrong"), ("ours", "Right")):
         for n in "12": write_run(tmp_path/name, make_run(n, [["a"]], answer=answer))
-        done = started("metrics:lrat_eval", tmp_path/name, "--questions", tmp_path/"questions.tsv",
+        done = started("evaluation:lrat_eval", tmp_path/name, "--questions", tmp_path/"questions.tsv",
                        "--qrels", tmp_path/"evidence.qrels", "--out", tmp_path/f"{name}.jsonl")
         assert done.returncode == 0, done.stderr
         assert "2 questions asked, 2 runs scored" in done.stdout and "evidence_recall: 0.500" in done.stdout
-    done = started("metrics:lrat_compare", tmp_path/"base.jsonl", tmp_path/"ours.jsonl")
+    done = started("evaluation:lrat_compare", tmp_path/"base.jsonl", tmp_path/"ours.jsonl")
     for said in ("success: 0.000 to 1.000", "steps: 1.000 to 1.000", "not significant"): assert said in done.stdout
 
 
 def test_commands_say_in_one_line_what_is_wrong(tmp_path):
     (tmp_path/"bad.jsonl").write_text('{"query_id": "1", "status": "completed", "success": 1}\n{"query_id": \n')
-    for command, named in ((("metrics:lrat_compare", tmp_path/"bad.jsonl", tmp_path/"bad.jsonl"), "bad.jsonl:2"),
-                           (("metrics:lrat_eval", tmp_path, "--questions", tmp_path/"no.tsv", "--out", tmp_path/"o"), "no.tsv"),
+    for command, named in ((("evaluation:lrat_compare", tmp_path/"bad.jsonl", tmp_path/"bad.jsonl"), "bad.jsonl:2"),
+                           (("evaluation:lrat_eval", tmp_path, "--questions", tmp_path/"no.tsv", "--out", tmp_path/"o"), "no.tsv"),
                            (("analysis:lrat_stats", tmp_path/"nowhere"), "no such run folder")):
         done = started(*command)
         assert done.returncode == 2 and named in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
