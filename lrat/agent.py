@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 from .files import to_json
-from .models import ModelFailure
+import inspect
+from .endpoint import ModelFailure, wait_for
 from .questions import Question
 from .runs import Run, Step, format_document, format_results
 from .settings import InputError, LratError
@@ -25,12 +26,16 @@ class Search:
     "Ask the retriever"
     query:str
     reasoning:str=""
+    tool_name:str=field(default="search", compare=False) # As the agent called it, and
+    arguments:str=field(default="", compare=False) # with what, as JSON; recorded in place of the query alone
 
 @dataclass(frozen=True)
 class Open:
     "Read a document that a search returned"
     docid:str
     reasoning:str=""
+    tool_name:str=field(default="get_document", compare=False) # As for a search
+    arguments:str=field(default="", compare=False)
 
 @dataclass(frozen=True)
 class Answer:
@@ -130,12 +135,13 @@ class _Live:
     def think(self, reasoning):
         if reasoning: self.steps.append(Step("reasoning", None, None, reasoning))
 
-    def call(self, tool_name, arguments, observation):
+    def call(self, tool, action, arguments, observation):
+        "`tool` is what is counted: search, get_document or a name that is neither"
         self.observation = observation
-        self.tried[tool_name] += 1
-        if not isinstance(observation, Refusal): self.succeeded[tool_name] += 1
+        self.tried[tool] += 1
+        if not isinstance(observation, Refusal): self.succeeded[tool] += 1
         if isinstance(observation, Results): self.returned.update(r.docid for r in observation.results)
-        self.steps.append(Step("tool_call", tool_name, arguments, observation.text))
+        self.steps.append(Step("tool_call", action.tool_name, action.arguments or arguments, observation.text))
 
     def stop(self, action, spent):
         forced = spent or action.forced
@@ -203,7 +209,9 @@ def run_agents(
 
 def _decide(policy, one, budget):
     "The next action, or the `ModelFailure` that ends the run"
-    try: return policy.act(one.state, one.observation, max(0, budget.rounds - one.tried.total()))
+    try:
+        action = policy.act(one.state, one.observation, max(0, budget.rounds - one.tried.total()))
+        return wait_for(action) if inspect.isawaitable(action) else action
     except ModelFailure as failure: return failure
 
 # %% ../nbs/api/15_agent.ipynb #bb1c72b6
@@ -219,14 +227,16 @@ def _round(live, actions, desk):
         match action:
             case Answer(): one.stop(action, spent)
             case _ if spent: one.stop(action, spent)
-            case Search(query) if query.strip(): searches.append((one, query))
-            case Search(query): one.call("search", to_json({"query": query}), Refusal("Error: the query is empty; write one."))
-            case Open(docid): one.call("get_document", to_json({"docid": docid}), desk.open(docid, one.returned))
-            case Malformed(): one.call(action.tool_name, action.arguments, Refusal(f"Error: {action.message}"))
+            case Search(query) if query.strip(): searches.append((one, action))
+            case Search(): _searched(one, action, Refusal("Error: the query is empty; write one."))
+            case Open(docid): one.call("get_document", action, to_json({"docid": docid}), desk.open(docid, one.returned))
+            case Malformed(): one.call(action.tool_name, action, action.arguments, Refusal(f"Error: {action.message}"))
             case _: raise TypeError(f"a policy returned {type(action).__name__}, which is no action")
     if not searches: return
-    for (one, query), results in zip(searches, desk.search([query for _, query in searches]), strict=True):
-        one.call("search", to_json({"query": query}), results)
+    for (one, action), results in zip(searches, desk.search([action.query for _, action in searches]), strict=True):
+        _searched(one, action, results)
+
+def _searched(one, action, observation): one.call("search", action, to_json({"query": action.query}), observation)
 
 def _as_run(one, policy, metadata):
     question = one.question
