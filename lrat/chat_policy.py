@@ -208,9 +208,7 @@ class ChatPolicy(Policy):
         "Read the calls of a message; the first carries what was thought before all of them"
         thought = "\n".join(filter(None, [reply.reasoning, reply.content]))
         actions = [read_call(call, thought*(n == 0), self.agent.dialect) for n, call in enumerate(reply.tool_calls)]
-        garbled = [action for action in actions if isinstance(action, Malformed)]
-        for _ in garbled: state.count("malformed")
-        state.garbled = state.garbled + 1 if len(garbled) == len(actions) else 0
+        state.garbled = state.garbled + 1 if all(isinstance(action, Malformed) for action in actions) else 0
         state.pending.extend(zip(reply.tool_calls, actions))
 
     def _next(self, state):

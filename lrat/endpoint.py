@@ -256,13 +256,19 @@ class Endpoint:
         cause = getattr(error, "os_error", error)
         return os.strerror(cause.errno) if getattr(cause, "errno", None) in errno.errorcode else self._line(error or type(error).__name__)
 
+    def hide(self,
+        text:str, # Any text that is shown or kept
+    )->str:
+        "The text without the key"
+        return text.replace(self._key, "***") if self._key else text
+
     def _line(self, error):
         "One short line without tags and without the key"
-        text = str(error).replace(self._key, "***") if self._key else str(error)
-        return " ".join(re.sub(r"<[^>]*>", " ", text[:10_000]).split())[:200]
+        return " ".join(re.sub(r"<[^>]*>", " ", self.hide(str(error)[:10_000])).split())[:200]
 
 def _as_object(text):
     try: found = json.loads(text)
     except ValueError: raise ValueError(repr(text[:80])) from None
     if not isinstance(found, dict): raise ValueError(f"it is a JSON {type(found).__name__}")
-    return found
+    if "\\ud" not in text.lower(): return found
+    return json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace")) # Half characters, which no file can hold

@@ -9,8 +9,9 @@ __all__ = ['ToolCall', 'Reply', 'split_thinking', 'ChatModel', 'read_completion'
 import re
 from dataclasses import dataclass
 from importlib.resources import files
-from .endpoint import Endpoint, ModelFailure, StandIn, in_background, stand_in, wait_for
+from .endpoint import ModelFailure, StandIn, in_background, stand_in, wait_for
 from .files import to_json
+from .replay import open_endpoint
 from .settings import LratError
 
 # %% ../nbs/api/14_models.ipynb #f782d102
@@ -44,7 +45,7 @@ def split_thinking(
 class ChatModel:
     "A model behind an OpenAI-compatible endpoint; safe to use from several threads"
     def __init__(self,
-        endpoint:str, # Base URL, such as http://localhost:8000/v1
+        endpoint:str, # Base URL, such as http://localhost:8000/v1; or a recording, as `open_endpoint` takes it
         model:str, # The model's name on that server
         sampling:dict|None=None, # Sent as it is, for example temperature, top_p, seed, max_tokens
         timeout:float=600, # Seconds to wait for one reply
@@ -54,7 +55,7 @@ class ChatModel:
     ):
         if not model: raise LratError("no model was named; give the name under which the endpoint serves it")
         self.endpoint, self.model, self.sampling = endpoint, model, dict(sampling or {})
-        self._server = Endpoint(endpoint, timeout, attempts, deadline, backoff)
+        self._server = open_endpoint(endpoint or "", timeout=timeout, attempts=attempts, deadline=deadline, backoff=backoff)
 
     def identity(self)->dict:
         "The model's name and the sampling values that are sent"
