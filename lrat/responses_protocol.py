@@ -62,7 +62,7 @@ def _said(reply):
     return [{**item, "arguments": sendable(item.get("arguments") or "")} if item.get("type") == "function_call" else item
             for item in reply.message["output"]]
 
-RESPONSES = Protocol("responses", "input", "max_output_tokens", "developer", _offer, read_response, _said,
+RESPONSES = Protocol("responses", "responses", "input", "max_output_tokens", "developer", _offer, read_response, _said,
     result=lambda call, text: {"type": "function_call_output", "call_id": call.id, "output": text},
     forbid={"tool_choice": "none"}, sampling=("temperature", "top_p", "presence_penalty"),
     thinking={effort: {"reasoning": {"effort": effort, "summary": "detailed"}} for effort in ("low", "medium", "high")})

@@ -52,7 +52,7 @@ def read_text(
                                tool_calls=calls, message={**plain.message, "content": back})
 
 # %% ../nbs/api/17a_text_protocol.ipynb #1163d6a3
-TEXT = dataclasses.replace(CHAT,
+TEXT = dataclasses.replace(CHAT, name="text",
     offer=lambda tools: {}, forbid={}, read=read_text, said=lambda reply: [reply.message],
     result=lambda call, text: {"role": "user", "content": f"<tool_response>\n{text}\n</tool_response>"},
     fixed={"stop": ["<tool_response>", "\n<tool_response>"]})
