@@ -130,7 +130,6 @@ class _Live:
     tried:Counter=field(default_factory=Counter)
     succeeded:Counter=field(default_factory=Counter)
     returned:set[str]=field(default_factory=set) # Documents that any search of this run returned
-    corrections:int=0 # Calls that could not be read, of which the agent was told
     status:str=""
 
     def turn(self, rounds): return self.state, self.observation, max(0, rounds - self.tried.total())
@@ -214,9 +213,7 @@ def _begin(one, action, rounds):
         case Search(query) if len(query) > LONGEST_QUERY:
             _finish(one, action, Refusal(f"Error: the query has {len(query)} characters; write a short one."))
         case Search() | Open(): return action
-        case Malformed():
-            one.corrections += 1
-            one.call(action.tool_name, action.tool_name, action.arguments, Refusal(f"Error: {action.message}"))
+        case Malformed(): one.call(action.tool_name, action.tool_name, action.arguments, Refusal(f"Error: {action.message}"))
         case _: raise TypeError(f"a policy returned {type(action).__name__}, which is no action")
 
 def _finish(one, action, observation):
@@ -319,9 +316,9 @@ def run_agents(
     with contextlib.closing(ended): yield from (_as_run(one, policy, metadata or {}) for one in ended)
 
 def _as_run(one, policy, metadata):
-    question, corrections = one.question, {"corrections": one.corrections} if one.corrections else {}
+    question = one.question
     return Run(query_id=question.query_id, query=question.text, answer=question.answer, status=one.status, steps=one.steps,
-               metadata={**metadata, **policy.account(one.state), **corrections}, tool_call_counts=_sorted(one.succeeded),
+               metadata={**metadata, **policy.account(one.state)}, tool_call_counts=_sorted(one.succeeded),
                tool_call_counts_all=_sorted(one.tried), retrieved_docids=sorted(one.returned))
 
 def _sorted(counts):

@@ -156,7 +156,7 @@ class Conversation:
                 self.messages[-1] = {**message, "content": self.messages[-1]["content"] + "\n" + message["content"]}
             else: self.messages.append(message)
 
-    def count(self, name): self.used[name] = self.used.get(name, 0) + 1
+    def count(self, name, times=1): self.used[name] = self.used.get(name, 0) + times
 
 # %% ../nbs/api/17_chat_policy.ipynb #f877de56
 class ChatPolicy(Policy):
@@ -218,7 +218,9 @@ class ChatPolicy(Policy):
         "Read the calls of a message; the first carries what was thought before all of them"
         thought = "\n".join(filter(None, [reply.reasoning, reply.content]))
         actions = [read_call(call, thought*(n == 0), self.agent.dialect) for n, call in enumerate(reply.tool_calls)]
-        state.garbled = state.garbled + 1 if all(isinstance(action, Malformed) for action in actions) else 0
+        garbled = [isinstance(action, Malformed) for action in actions]
+        if any(garbled): state.count("malformed", sum(garbled))
+        state.garbled = state.garbled + 1 if all(garbled) else 0
         state.pending.extend(zip(reply.tool_calls, actions))
 
     def _next(self, state):

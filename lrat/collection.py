@@ -72,11 +72,14 @@ def collect(
     budget:Budget=Budget(),
     tokenizer:str|Callable[[str, int], str]="all-MiniLM-L6-v2", # Cuts texts; or a function (text, tokens) -> first tokens
     batch_size:int=64, # Questions that are live at once
+    deadline:float|None=None, # Seconds that one question may take, where the policy waits for a model
 )->dict: # The summary, and what this call did: kept, collected, retried, set_aside
     "Run `policy` on every question that has no finished run yet; raises `LratError` where settings differ or the disk is full"
     questions, out = list(questions), Path(out)
     for query_id, times in Counter(q.query_id for q in questions).items():
         if times > 1: raise InputError(f"the query id {query_id!r} stands for {times} questions; give each an id of its own")
+    if policy.concurrency > batch_size:
+        raise LratError(f"{policy.concurrency} requests at once need as many live questions, not {batch_size}; raise the batch size")
     name = tokenizer if isinstance(tokenizer, str) else tokenizer.__name__
     settings = run_metadata(retriever, policy, budget, name)
     with _alone(out):
@@ -84,7 +87,7 @@ def collect(
         did = {"kept": len(statuses), "collected": 0, "retried": len(failed), "set_aside": broken}
         missing = [q for q in questions if q.query_id not in statuses]
         shorten = functools.partial(snippet, tokenizer=tokenizer) if isinstance(tokenizer, str) else tokenizer
-        runs = run_agents(missing, retriever, policy, budget, shorten, batch_size, settings)
+        runs = run_agents(missing, retriever, policy, budget, shorten, batch_size, settings, deadline)
         for run in progress(runs, f"collecting runs ({policy.name}, {retriever.name})", total=len(missing)):
             write_run(out, run)
             statuses[run.query_id] = run.status
@@ -141,7 +144,7 @@ def lrat_collect(
     index:Param("Folder made by lrat_index", str, required=True)=None,
     out:Param("Folder for the runs, one file a question", str, required=True)=None,
     agent:str="patient", # hasty, patient, or the name of a model
-    endpoint:str="", # URL of an OpenAI-compatible server
+    endpoint:str="", # URL of an OpenAI-compatible server; replay:FILE or record:FILE:URL
     model:str="", # The model's name there; --agent if empty
     rounds:int=100, # Most tool calls of one run
     k:int=10, # Documents returned by one search
@@ -153,14 +156,15 @@ def lrat_collect(
     presence_penalty:float=1.1,
     seed:int=2025,
     concurrency:int=8, # Requests sent to the model at once
-    batch_size:int=64, # Questions that are live at once
+    batch_size:int=64, # Questions that are live at once; some more than requests keep the model busy while others search
+    deadline:float=7200, # Seconds that a model may take over one question
 ):
     "Run an agent on questions and keep its runs; the same command again does what is left"
     asked, retriever = read_questions(questions), open_index(index)
     settings = AgentSettings(endpoint=endpoint, temperature=temperature, top_p=top_p, presence_penalty=presence_penalty)
     policy = open_policy(agent, getattr(retriever, "corpus", None), settings, model, seed, concurrency)
     budget = Budget(rounds, k, snippet_tokens, browse_tokens)
-    done = collect(asked, retriever, policy, out, budget, tokenizer, batch_size)
+    done = collect(asked, retriever, policy, out, budget, tokenizer, batch_size, deadline)
     for name in done["set_aside"]: print(f"{out}/{name}: was broken; set aside as {name}.broken and collected again")
     print(f"{out}: {done['asked']} questions, {done['completed']} completed, {done['budget']} at the end of their budget, "
           f"{done['failed']} failed (kept {done['kept']}, collected {done['collected']}, of which {done['retried']} tried again)")
