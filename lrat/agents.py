@@ -6,7 +6,7 @@
 __all__ = ['AGENTS', 'PRESETS', 'agent_named', 'Preset', 'preset_for', 'read_own_prompt', 'open_agent']
 
 # %% ../nbs/api/17c_agents.ipynb #3d5eeac1
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from .chat_policy import CHAT, ChatAgent, ChatPolicy
 from .models import ChatModel
@@ -66,10 +66,17 @@ PRESETS = { # By name and protocol
 def preset_for(
     name:str, # paper or reference
     agent:ChatAgent|None=None, # None for a scripted agent
+    **given, # Fields of the preset or sampling values that replace its own; None does not
 )->Preset:
-    "What the preset allows this agent; raises `LratError` for an unknown preset"
+    "What the preset allows this agent; raises `LratError` for an unknown preset, or a value that the agent's protocol cannot send"
     if name not in PRESETS: raise LratError(f"there is no preset {name!r} for collecting; choose one of: {', '.join(PRESETS)}")
-    return PRESETS[name][agent.protocol.name if agent else "text"]
+    preset = PRESETS[name][agent.protocol.name if agent else "text"]
+    given = {name: value for name, value in given.items() if value is not None}
+    sampling = {name: given.pop(name) for name in list(given) if name not in vars(preset)}
+    for name in sampling:
+        if agent and agent.protocol.sampling and name not in agent.protocol.sampling:
+            raise LratError(f"the agent {agent.name!r} cannot be sent a value of {name}; leave it out")
+    return replace(preset, **given, sampling={**preset.sampling, **sampling})
 
 # %% ../nbs/api/17c_agents.ipynb #18a391d5
 def read_own_prompt(
