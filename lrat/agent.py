@@ -26,12 +26,16 @@ class Search:
     "Ask the retriever"
     query:str
     reasoning:str=""
+    tool_name:str=field(default="search", compare=False) # As the agent called it, and
+    arguments:str=field(default="", compare=False) # with what, as JSON; recorded in place of the query alone
 
 @dataclass(frozen=True)
 class Open:
     "Read a document that a search returned"
     docid:str
     reasoning:str=""
+    tool_name:str=field(default="get_document", compare=False) # As for a search
+    arguments:str=field(default="", compare=False)
 
 @dataclass(frozen=True)
 class Answer:
@@ -135,10 +139,11 @@ class _Live:
     def think(self, reasoning):
         if reasoning: self.steps.append(Step("reasoning", None, None, reasoning))
 
-    def call(self, tool_name, arguments, observation):
+    def call(self, tool, tool_name, arguments, observation):
+        "`tool` is the name that is counted, `tool_name` the agent's own"
         self.observation = observation
-        self.tried[tool_name] += 1
-        if not isinstance(observation, Refusal): self.succeeded[tool_name] += 1
+        self.tried[tool] += 1
+        if not isinstance(observation, Refusal): self.succeeded[tool] += 1
         if isinstance(observation, Results): self.returned.update(r.docid for r in observation.results)
         self.steps.append(Step("tool_call", tool_name, arguments, observation.text))
 
@@ -208,13 +213,13 @@ def _begin(one, action, rounds):
         case Search(query) if len(query) > LONGEST_QUERY:
             _finish(one, action, Refusal(f"Error: the query has {len(query)} characters; write a short one."))
         case Search() | Open(): return action
-        case Malformed(): one.call(action.tool_name, action.arguments, Refusal(f"Error: {action.message}"))
+        case Malformed(): one.call(action.tool_name, action.tool_name, action.arguments, Refusal(f"Error: {action.message}"))
         case _: raise TypeError(f"a policy returned {type(action).__name__}, which is no action")
 
 def _finish(one, action, observation):
     "Record what a search or an opening brought"
     name, given = ("search", {"query": action.query}) if isinstance(action, Search) else ("get_document", {"docid": action.docid})
-    one.call(name, to_json(given), observation)
+    one.call(name, action.tool_name, action.arguments or to_json(given), observation)
 
 # %% ../nbs/api/15_agent.ipynb #aa406e8b
 def _in_step(questions, policy, desk, live):
