@@ -1,12 +1,16 @@
 "The client against servers that are down, slow, busy, wrong or talkative, and recordings of what they said"
-import asyncio, json, socket, threading, time
+import asyncio, socket, threading, time
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
 from lrat import endpoint as module
+from lrat.agent import Budget, run_agents
+from lrat.chat_policy import ChatPolicy
+from lrat.collection import collect
 from lrat.endpoint import Breaker, Endpoint, ModelFailure, background, stand_in, wait_for
 from lrat.files import read_jsonl
 from lrat.models import ChatModel, completion
 from lrat.settings import InputError, LratError
+from small_agents import QUESTIONS, Words, first_words
 
 def ask(endpoint, **options): return wait_for(endpoint.post("echo", {"model": "m"}, **options))
 
@@ -228,3 +232,28 @@ def test_failures_are_not_recorded(tmp_path):
 def test_a_recording_that_cannot_be_read(tmp_path, text, told):
     (tmp_path/"replies.jsonl").write_text(text)
     with pytest.raises(InputError, match=told): ChatModel(f"replay:{tmp_path}/replies.jsonl", "m")
+
+def test_a_recorded_collection_replays_to_the_same_runs_and_a_changed_one_does_not(tmp_path):
+    turns = [completion("I search.", [("search", {"query": "river 1"})]), completion(None, [("get_document", {"docid": "d01"})]), completion("Town 01")]
+    def answer(request): return turns[sum(message["role"] == "assistant" for message in request["messages"])]
+    def gather(endpoint, name, k=3):
+        collect(QUESTIONS[:6], Words(), ChatPolicy(ChatModel(endpoint, "m"), 4), tmp_path/name, Budget(6, k), first_words)
+        return {path.name: path.read_bytes() for path in (tmp_path/name).glob("*.json")}
+    file = tmp_path/"replies.jsonl"
+    with stand_in(answer) as server:
+        live = gather(f"record:{file}:{server.url}", "live")
+        assert gather(f"record:{file}:{server.url}", "again") == live and len(server.requests) == 18
+    assert len(live) == 7 and gather(f"replay:{file}", "replayed") == live
+    with pytest.raises(LratError, match="replies.jsonl: has no reply to this request"): gather(f"replay:{file}", "changed", k=2)
+
+def test_a_conversation_only_grows_at_its_end():
+    turns = [completion("<think>First.</think>I search.", [("search", {"query": "river 1"}), ("search", {"query": "river 2"})]), completion(""),
+             completion(None, [("search", "no JSON")], reasoning_content="Second."), completion(None, [("get_document", {"docid": "d01"})]), completion("Town 01")]
+    rest = iter(turns)
+    with stand_in(lambda request: next(rest)) as server:
+        one, = run_agents(QUESTIONS[:1], Words(), ChatPolicy(ChatModel(server.url, "m")), Budget(6, 3), first_words)
+    assert one.status == "completed" and len(server.requests) == len(turns)
+    for before, after in zip(server.requests, server.requests[1:]):
+        old, new = before.pop("messages"), after["messages"]
+        assert new[:len(old)] == old and len(new) > len(old) # What a server has read it need not read again
+        assert before == {name: value for name, value in after.items() if name != "messages"}
