@@ -18,7 +18,8 @@ from .settings import LratError, require
 class _Background:
     def __init__(self):
         self.loop, self._session = asyncio.new_event_loop(), None
-        threading.Thread(target=self.loop.run_forever, name="requests", daemon=True).start()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="requests", daemon=True)
+        self.thread.start()
         atexit.register(self._close)
 
     def session(self):
@@ -45,6 +46,9 @@ def wait_for(
     work:Coroutine, # What is to be done
 ):
     "Do `work` in the background and return what it returns; for callers without an event loop, in any thread"
+    if threading.current_thread() is background().thread:
+        work.close()
+        raise RuntimeError("the background cannot wait for itself; a coroutine has to await the work")
     future = asyncio.run_coroutine_threadsafe(work, background().loop)
     try: return future.result()
     finally: future.cancel()
@@ -184,7 +188,8 @@ class Endpoint:
             raise LratError(f"the endpoint {url!r} is no URL; write it like http://localhost:8000/v1")
         if parts.username or parts.query: raise LratError("the endpoint holds a password or a query; put the key in OPENAI_API_KEY instead")
         self.url, self.timeout, self.attempts, self.deadline, self.backoff = url.rstrip("/"), timeout, attempts, deadline, backoff
-        self.breaker, self.chance, self._key = breaker or Breaker(), chance, os.environ.get("OPENAI_API_KEY")
+        self.breaker, self.chance, self._key = breaker or Breaker(), chance, os.environ.get("OPENAI_API_KEY", "").strip()
+        if not (self._key.isascii() and self._key.isprintable()): raise LratError("OPENAI_API_KEY is no key: it holds letters that none has; set it anew")
         self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {self._key}"} if self._key else {})}
         self._proxy = None if urllib.request.proxy_bypass(parts.hostname) else urllib.request.getproxies().get(parts.scheme)
         self._aiohttp = require("aiohttp", "agents")

@@ -174,6 +174,12 @@ def test_no_secret_is_told(monkeypatch):
             with pytest.raises((LratError, ModelFailure)) as caught: ask(Endpoint(server.url, attempts=1))
         assert "sk-secret" not in str(caught.value) and "***" in str(caught.value)
 
+@pytest.mark.parametrize("key", ["sk-sec\nret", "sk-sécret", "sk-\x00ret"])
+def test_a_key_that_is_none(monkeypatch, key):
+    monkeypatch.setattr(module.os, "environ", {**module.os.environ, "OPENAI_API_KEY": key})
+    with pytest.raises(LratError, match="OPENAI_API_KEY is no key") as caught: Endpoint("http://127.0.0.1:1")
+    assert "ret" not in str(caught.value).removeprefix("OPENAI_API_KEY is no key: it holds letters")
+
 # ------------------------------------------------------------------------------------------------------------ who may ask
 
 def test_scripts_threads_and_event_loops_share_one_pool():
