@@ -246,6 +246,8 @@ class ChatPolicy(Policy):
             reply = await self.model.send(protocol.path, body, read=protocol.read)
             self._count(state, reply)
             if not (trouble := amiss(reply, last)):
+                if "<tool_call>" in reply.content:
+                    raise ModelFailure("the server does not read the model's tool calls; start it with its tool-call parser")
                 state.add(*protocol.said(reply))
                 return dataclasses.replace(reply, reasoning="\n".join(filter(None, [*thoughts, reply.reasoning])))
             state.count(trouble)
@@ -267,8 +269,6 @@ class ChatPolicy(Policy):
         state.context += len(text)//3 # A cautious guess until the server counts again
 
     def _count(self, state, reply):
-        if "<tool_call>" in reply.content:
-            raise ModelFailure("the server does not read the model's tool calls; start it with its tool-call parser")
         for name, count in reply.usage.items(): state.used[name] += count
         state.count("requests")
         state.context = sum(reply.usage.values())

@@ -43,7 +43,9 @@ def read_text(
     plain = read_completion(body)
     written = plain.message["content"].partition("<tool_response>")[0]
     thinking, said = take_thinking(written)
-    calls = tuple(read_text_call(block, number) for number, block in enumerate(_CALL.findall(said)))
+    blocks = _CALL.findall(said)
+    if plain.finish_reason == "length" and said.count("</tool_call>") < len(blocks): blocks.pop() # Half a call
+    calls = tuple(read_text_call(block, number) for number, block in enumerate(blocks))
     rest = _CALL.sub("", said).strip()
     if not calls and "<answer>" in rest: rest = rest.partition("<answer>")[2].partition("</answer>")[0].strip()
     apart = [text for name, text in plain.message.items() if name in ("reasoning_content", "reasoning")]
