@@ -7,6 +7,7 @@ __all__ = ['build_index', 'open_index', 'lrat_index', 'lrat_search']
 
 # %% ../nbs/api/12_index.ipynb #022738a3
 import dataclasses, os
+from collections.abc import Callable
 from pathlib import Path
 from fastcore.script import Param
 from .assets import ASSETS
@@ -39,25 +40,28 @@ def build_index(
     store:str="float32", # For dense: how vectors are stored; float16 takes half the room
     processes:int=1, # For dense: encode in so many at once
     engine:str="local", # For dense: local, or ray for machines under Ray
+    fill:Callable|None=None, # For dense: puts in vectors made elsewhere, given corpus, encoder and folder
 )->dict: # What `index.json` holds
     "Build an index, going on where a killed build stopped; raises `LratError` where `out` holds another"
     out, settings = Path(out).absolute(), retriever or RetrieverSettings()
     if kind not in ("bm25", "dense"): raise LratError(f"unknown kind of index {kind!r}; choose bm25 or dense")
     opened, model = open_corpus(corpus), model or settings.model
     encoder = make_encoder(settings, model, precision) if kind == "dense" else None
-    about = _about(opened, kind, settings, encoder, model, out, store)
+    about = _about(opened, kind, settings, encoder, model, out, store) | ({"imported": True} if fill else {})
     for name in ("index.json", "begun.json"):
         if (out/name).is_file() and _made_from(read_json(out/name)) != _made_from(about):
             raise LratError(f"{out}: holds another index ({_difference(read_json(out/name), about)}); choose another --out or delete it")
     if (out/"index.json").is_file(): return about
     write_json(out/"begun.json", about)
     if kind == "bm25": build_bm25(opened, out/"lucene")
+    elif fill: fill(opened, encoder, out)
     else: build_dense(opened, encoder, out, processes=processes, engine=engine, store=store)
     write_json(out/"index.json", about)
     return about
 
 def _difference(old, new):
-    for name in ("kind", "documents", "corpus_sha256", "encoder", "store"):
+    old, new = ({"store": "float32", "imported": False} | about for about in (old, new))
+    for name in ("kind", "documents", "corpus_sha256", "encoder", "store", "imported"):
         if old.get(name) != new.get(name): return f"{name} {_brief(old.get(name))}, not {_brief(new.get(name))}"
     return "other parameters"
 
