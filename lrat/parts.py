@@ -15,6 +15,7 @@ from .settings import InputError, LratError, require
 
 # %% ../nbs/api/20c_parts.ipynb #eb1cf20e
 ENGINES = ("processes", "ray")
+_STORE = 256 * 1024**2 # Bytes of Ray's shared memory: parts go through files, so little of it is used
 _SHARED = {} # In a worker: the work, and what all parts share
 
 def _keep(work, shared): _SHARED.update(work=work, shared=shared)
@@ -43,19 +44,22 @@ def _on_ray(work, shared, parts, processes):
     try:
         data.DataContext.get_current().enable_progress_bars = False
         rows = data.from_items([{"part": n} for n in range(len(parts))], override_num_blocks=len(parts))
-        # fn_args that are references are sent once and shared by the tasks of a machine
-        done = rows.map(_ray_row, fn_args=(ray.put((work, shared, parts)),), concurrency=processes)
+        done = rows.map(_ray_row, fn_args=(ray.put((work, shared, parts)),), concurrency=processes) # Sent once to each machine
         for row in done.iter_rows(): yield row["good"], row["result"]
+    except ray.exceptions.RayTaskError: raise # A mistake of ours, with its traceback
+    except ray.exceptions.RayError as error:
+        raise LratError(f"Ray gave up ({str(error).splitlines()[0]}); run the same command again to go on") from None
     finally:
         if ours: ray.shutdown()
 
 def _start(ray):
-    told = {"log_to_driver": False, "logging_level": "ERROR"}
-    if os.environ.get("RAY_ADDRESS"): ray.init(**told)
-    else: ray.init(**told, include_dashboard=False, _node_ip_address="127.0.0.1", object_store_memory=256 * 1024**2)
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180") # A busy machine needs more than the half minute that Ray gives it
+    alone = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "object_store_memory": _STORE}
+    try: ray.init(log_to_driver=False, logging_level="ERROR", **alone)
+    except Exception as error: raise LratError(f"Ray could not be reached or started ({str(error).splitlines()[0]}); see RAY_ADDRESS") from None
 
 def _ray_row(row, job):
-    work, shared, parts = job
+    work, shared, parts = require("ray", "ray").get(job)
     good, result = _attempt(work, shared, parts[row["part"]])
     return {"good": good, "result": result}
 
