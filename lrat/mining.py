@@ -81,7 +81,10 @@ def _rows(run, job, folder, counts, skipped):
         if row: yield row, _source(run, candidate, folder, known)
         else: skipped["text not in the corpus"] += 1
 
-def _text(corpus, docid): return corpus[docid].text if docid in corpus else None
+def _text(corpus, docid):
+    try: return corpus[docid].text
+    except InputError:
+        if docid in corpus: raise # It is there, but cannot be read
 
 def _row(run, candidate, text, rules, encode, counts):
     "One pair, or None where the positive or all negatives have no text"
