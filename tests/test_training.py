@@ -10,10 +10,14 @@ pytest.importorskip("FlagEmbedding")
 import numpy as np
 from tiny_models import save_tiny, write_pairs
 
+import lrat.trainer
 import lrat.training
+from lrat.base_model import choose_pooling, load_tokenizer_for
 from lrat.files import read_json, sha256_file
+from lrat.pairs_file import PairsFile
 from lrat.settings import InputError, LratError, TrainingSettings
-from lrat.training import PairsFile, choose_pooling, last_checkpoint, load_tokenizer_for, train
+from lrat.trainer import last_checkpoint
+from lrat.training import train
 
 QUICK = TrainingSettings(epochs=2, batch_size=4, group_size=3, learning_rate=1e-3, temperature=.05, query_max_length=8,
                          document_max_length=8)
@@ -33,15 +37,15 @@ class Spy:
     "Keeps what the collator and the loss are given while a training runs"
     def __init__(self, patch):
         self.batches, self.calls = [], []
-        collate, loss = lrat.training.PairsCollator.__call__, lrat.training.weighted_info_nce
+        collate, loss = lrat.trainer.PairsCollator.__call__, lrat.trainer.weighted_info_nce
         def spied_collate(collator, features):
             self.batches.append(features)
             return collate(collator, features)
         def spied_loss(query, documents, weights, *rest):
             self.calls.append([t.detach().clone() for t in (query, documents, weights)])
             return loss(query, documents, weights, *rest)
-        patch.setattr(lrat.training.PairsCollator, "__call__", spied_collate)
-        patch.setattr(lrat.training, "weighted_info_nce", spied_loss)
+        patch.setattr(lrat.trainer.PairsCollator, "__call__", spied_collate)
+        patch.setattr(lrat.trainer, "weighted_info_nce", spied_loss)
 
 
 @pytest.fixture(scope="module", params=POOLING)
@@ -139,12 +143,12 @@ def weights_of(folder): return sha256_file(folder/"model.safetensors")
 def test_a_training_that_is_killed_goes_on_to_the_same_bytes(world, tmp_path, monkeypatch):
     long, whole = dataclasses.replace(QUICK, epochs=3), tmp_path/"whole"
     train(world/"pairs.jsonl", world/"encoder", whole, long, 7, "mean")
-    step, steps = lrat.training.PairsTrainer.training_step, []
+    step, steps = lrat.trainer.PairsTrainer.training_step, []
     def killed(trainer, *args, **kwargs):
         steps.append(trainer.state.global_step)
         if len(steps) in (3, 6, 12): raise KeyboardInterrupt # In the first, the second and the last epoch
         return step(trainer, *args, **kwargs)
-    monkeypatch.setattr(lrat.training.PairsTrainer, "training_step", killed)
+    monkeypatch.setattr(lrat.trainer.PairsTrainer, "training_step", killed)
     def again(): return train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", long, 7, "mean")
     with pytest.raises(KeyboardInterrupt): again()
     assert not (tmp_path/"out").exists() and last_checkpoint(tmp_path/".out.part").name == "checkpoint-2"

@@ -50,21 +50,19 @@ def write_pairs(path, n, negatives=4, seed=0):
     return rows
 
 
-def build(folder, kind, in_batch=True, cross_device=False):
+def build(folder, kind, in_batch=True, cross_device=False, file="pairs.jsonl", **settings):
     "FlagEmbedding's model and collator with ours, and the pairs"
-    import torch
-    import transformers
-    from lrat.training import PairsFile, extended, load_tokenizer_for
-    decoder = kind == "decoder"
-    classes, pooling = extended(decoder), "last" if decoder else "mean"
-    tokenizer = load_tokenizer_for(folder/kind, pooling)
-    inner = transformers.AutoModel.from_pretrained(folder/kind, dtype=torch.float32)
-    model = classes.Model(inner, tokenizer, temperature=.05, sentence_pooling_method="last_token" if decoder else "mean",
-                          normalize_embeddings=True)
-    model.group_size, model.in_batch, model.negatives_cross_device = 4, in_batch, cross_device
-    collator = classes.Collator(tokenizer, query_max_len=16, passage_max_len=16)
-    collator.tokens_at_once = 24 # So that a batch takes several forward passes
-    return model, collator, PairsFile(folder/"pairs.jsonl", 4)
+    from lrat.base_model import load_base, load_tokenizer_for
+    from lrat.pairs_file import PairsFile
+    from lrat.settings import TrainingSettings
+    from lrat.trainer import extended, make_model
+    training = TrainingSettings(group_size=4, temperature=.05, in_batch_negatives=in_batch, cross_device_negatives=cross_device, **settings)
+    pooling = "last" if kind == "decoder" else "mean"
+    tokenizer = load_tokenizer_for(folder/kind, pooling, training.padding_side)
+    model = make_model(load_base(folder/kind, training), tokenizer, pooling, training)
+    collator = extended(kind == "decoder").Collator(tokenizer, query_max_len=16, passage_max_len=16)
+    collator.tokens_at_once = training.tokens_at_once or 24 # So that a batch takes several forward passes
+    return model, collator, PairsFile(folder/file, 4)
 
 
 def run_two(*words, seconds=240):
