@@ -57,7 +57,7 @@ def load_base(
     "The model to train; raises `LratError` where the folder holds no weights that can be loaded"
     transformers, torch = require("transformers", "train"), require("torch", "train")
     try: model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, require("safetensors", "train").SafetensorError) as error:
         raise LratError(f"{folder}: holds no model that can be loaded ({_first_line(error)}); name another base") from None
     model.config.use_cache = False
     if training.lora_rank <= 0: return model

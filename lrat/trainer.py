@@ -119,13 +119,14 @@ class PairsTrainer:
         return EpochOrder(self.train_dataset)
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
         inner, folder = self.model.model, Path(resume_from_checkpoint)
         try:
             if not hasattr(inner, "peft_config"): return inner.load_state_dict(load_file(folder/"model.safetensors"))
             found = require("peft", "train").set_peft_model_state_dict(inner, load_file(folder/"adapter_model.safetensors"))
             if found.unexpected_keys: raise RuntimeError(f"unexpected: {found.unexpected_keys[0]}")
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             raise LratError(f"{folder}: is the checkpoint of another model ({str(error).strip().splitlines()[-1].strip():.100}); "
                             "delete the folder or train into another one") from None
 

@@ -6,7 +6,7 @@
 __all__ = ['train', 'make_trainer', 'lrat_train']
 
 # %% ../nbs/api/23e_training.ipynb #eb3a62a2
-import contextlib, dataclasses, math, os, shutil
+import contextlib, dataclasses, importlib.util, math, os, shutil
 from pathlib import Path
 import numpy as np
 from .assets import model_path
@@ -90,7 +90,7 @@ def _check_settings(training, general):
     if bool(training.keep_weight) != bool(general):
         raise LratError("keep_weight and a file of general queries go together; give both or neither")
     if training.deepspeed:
-        require("deepspeed", "train")
+        if not importlib.util.find_spec("deepspeed"): raise LratError("deepspeed is not installed; run: pip install deepspeed")
         if (read_json(training.deepspeed).get("zero_optimization") or {}).get("stage") == 3:
             raise LratError(f"{training.deepspeed}: ZeRO stage 3 splits the weights over processes, and the model could not be written; use stage 2")
 
