@@ -10,7 +10,7 @@ import os, shutil, tempfile
 from pathlib import Path
 from .assets import model_path
 from .base_model import load_base
-from .files import read_json, sha256_folder, write_json, open_atomic
+from .files import open_atomic, read_json, sha256_folder, write_json
 from .model_folder import model_card
 from .settings import LratError, command, require
 

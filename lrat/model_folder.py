@@ -94,7 +94,8 @@ def check_model(
     "Load a model in sentence-transformers and FlagEmbedding and compare embeddings; raises `LratError` where they differ"
     folder, report = Path(folder), read_json(Path(folder)/"training.json")
     pooling, prompts = report["pooling"], {"query": report["query_prompt"], "document": report["document_prompt"]}
-    ours = Encoder(str(folder), pooling, *prompts.values(), _length(report), _length(report), device="cpu")
+    ours = Encoder(str(folder), pooling, *prompts.values(), _length(report), _length(report), device="cpu",
+                   precision="float32")
     expected = np.concatenate([ours.encode_queries(SAMPLES), ours.encode_documents(SAMPLES)])
     model = require("sentence_transformers", "dense").SentenceTransformer(str(folder), device="cpu")
     found = {"sentence-transformers": [model.encode(SAMPLES, prompt_name=name) for name in prompts],
