@@ -24,7 +24,7 @@ def scores_section(
     for path in scores:
         said, *lines = describe_scores(read_scores(path), seed=seed)
         parts.append("\n".join([f"**{Path(path).stem}**: {said}", "", *(f"- {line}" for line in lines)]))
-    return "\n\n".join([*parts, "In brackets are 95% intervals over the questions (bootstrap)."])
+    return "\n\n".join([*parts, "In brackets are 95% intervals over the questions."])
 
 def card_with_scores(
     model:str|Path, # A trained model's folder
