@@ -6,7 +6,7 @@
 __all__ = ['TOOLS', 'ARGUMENTS', 'SPENT', 'SILENT', 'read_call', 'Conversation', 'ChatPolicy']
 
 # %% ../nbs/api/17_chat_policy.ipynb #9a7b654b
-import json
+import json, time
 from collections import deque
 from dataclasses import dataclass, field
 from .agent import Answer, Malformed, Open, Policy, Search
@@ -54,6 +54,8 @@ class Conversation:
     malformed:int=0 # Calls in succession that could not be read
     used:dict=field(default_factory=lambda: {"prompt_tokens": 0, "completion_tokens": 0, "requests": 0})
     context:int=0 # Tokens of the last request and its reply
+    started:float=field(default_factory=time.monotonic)
+    seconds:float=0. # From there to the last reply
 
     def tool_result(self, call, text):
         self.messages.append({"role": "tool", "tool_call_id": call.id, "content": text})
@@ -81,8 +83,8 @@ class ChatPolicy(Policy):
         return Conversation([{"role": "system", "content": self.prompt}, {"role": "user", "content": question}])
 
     def account(self, state:Conversation)->dict:
-        "Tokens and requests used by the run"
-        return {"usage": dict(state.used)}
+        "Tokens and requests used by the run, and the seconds from the question to the last reply"
+        return {"usage": dict(state.used), "seconds": state.seconds}
 
     def act(self, state, observation, remaining):
         "Pass on what came back and return what the model does next"
@@ -112,7 +114,8 @@ class ChatPolicy(Policy):
     def _reply(self, state, **options):
         "The next message that says or calls something; an empty one is asked for again, once"
         for attempt in range(2):
-            reply = self.model.reply(state.messages, **options)
+            try: reply = self.model.reply(state.messages, **options)
+            finally: state.seconds = round(time.monotonic() - state.started, 3)
             self._count(state, reply)
             if "<tool_call>" in reply.content:
                 raise ModelFailure("the server does not read the model's tool calls; start it with its tool-call parser")
