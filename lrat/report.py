@@ -10,6 +10,8 @@ __all__ = ['IN_DOMAIN', 'CONTROLS', 'FIRST', 'MADE_BY', 'verdict', 'difference_t
 import html, json, re
 from dataclasses import replace
 from pathlib import Path
+from .artefact_costs import cost_table
+from .costs import Prices
 from .expected import Check, check_expected, expected_table
 from .figures import load_figures
 from .files import open_atomic, read_json
@@ -227,7 +229,7 @@ _PAGE = """<!DOCTYPE html>
 </header>
 <nav aria-label="Artefacts"><ul>
 {% for artefact in artefacts %}<li><a href="#{{ artefact.id }}">{{ artefact.title.split(":")[0] }}</a></li>
-{% endfor %}<li><a href="#expected">Expected values</a></li><li><a href="#provenance">Settings and hashes</a></li></ul></nav>
+{% endfor %}<li><a href="#costs">Costs</a></li><li><a href="#expected">Expected values</a></li><li><a href="#provenance">Settings and hashes</a></li></ul></nav>
 <main>
 {% for table in headline %}{{ table }}
 {% endfor %}
@@ -254,6 +256,10 @@ there; our numbers are not expected to equal it. {{ artefact.note }}</p>
 <h2 id="expected-title">Against the expected values</h2>
 <p class="note">{{ expected_note }}</p>
 {{ expected }}</section>
+<section id="costs" aria-labelledby="costs-title">
+<h2 id="costs-title">What it cost</h2>
+<p class="note">{{ costs_note }}</p>
+{{ costs }}</section>
 <section id="provenance" aria-labelledby="provenance-title">
 <h2 id="provenance-title">Settings, hashes and times</h2>
 {% for table in provenance %}{{ table }}
@@ -311,11 +317,22 @@ def _expected(checks):
             "tolerance, which comes from the spread over training seeds; it has drifted within twice that, else it fails."}
 
 # %% ../nbs/api/28_report.ipynb #fd47bd2c
+def _costs(results, prices):
+    "What the page says about costs"
+    table = cost_table(results, prices)
+    if not table: return {"costs": "", "costs_note": "None of the stages behind these results is here, so there is nothing to count."}
+    return {"costs": _box(table, "scroll"), "costs_note": "Stages serve several artefacts, so that the lines overlap; the last one counts "
+            "each stage once. Calls and tokens are those of all runs and of judges that are models, failed ones included. Not here: inputs whose "
+            "stage was deleted. None: scripted agents and rules ask no model. What a file does not say is named, never taken as 0."
+            + ("" if prices else " With lrat_run --prices FILE the table shows money, too.")}
+
+# %% ../nbs/api/28_report.ipynb #d4fb1f4a
 _VERDICTS = {"yes": "Yes: training on agent runs helped.", "partly": "Partly: some comparisons show a gain, others do not.",
              "no": "No: no significant gain was found.", "unknown": "Not evaluated yet."}
 
 def build_report(
     profile:str, # smoke, mini or paper
+    prices:Prices|None=None, # Of models, for the table of costs
 )->Path: # results/<profile>/report.html
     "Write the report on everything that is recorded under a profile; raises `LratError` for an unknown profile"
     import jinja2
@@ -328,6 +345,7 @@ def build_report(
         leading=[html.escape(s) for s in leading_sentences(results)],
         headline=[_box(t, "scroll headline") for t in headline(results)],
         artefacts=list(_artefacts(results, load_figures(profile), profile)), **_expected(check_expected(profile)),
+        **_costs(results, prices),
         provenance=[_box(t, "scroll wrap") for t in provenance_tables(profile, results)],
         settings=[_folded(t) for t in _settings_tables(results)])
     path = results_folder(profile)/"report.html"
