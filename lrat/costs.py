@@ -145,7 +145,8 @@ _MODEL_JUDGE = re.compile(r"(?:llm|answer-judge) (\{.*\}) prompt \w+")
 def _verdict_cost(row, prices):
     "Who judged, and the costs of one verdict; a model that was not asked is no more than a rule"
     named = _MODEL_JUDGE.fullmatch(str(row.get("judge", "")))
-    if not named or not {"usage", "trouble"} & row.keys(): return ("rule", "", *[math.nan] * len(COSTS))
+    said = row["verdict"] not in ("undecided", "no-answer") or {"usage", "trouble"} & row.keys()
+    if not named or not said: return ("rule", "", *[math.nan] * len(COSTS))
     model, usage = str(json.loads(named[1]).get("model", "not named")), row.get("usage")
     asked = Run("", None, "", [], metadata={"model": model} | ({"usage": {"requests": 1, **usage}} if isinstance(usage, dict) else {}))
     return ("judge", model, *(run_cost(asked, prices) | {"tool_calls": math.nan}).values())

@@ -123,7 +123,8 @@ class LLMJudge:
         try: reply = self.model.reply([{"role": "user", "content": text}])
         except ModelFailure as failure: return Decision("failed", str(failure))
         verdict = read_verdict(reply.content)
-        return Decision(verdict or "undecided", "" if verdict else f"unreadable reply: {reply.content[:100]!r}", reply.usage)
+        return Decision(verdict or "undecided", "" if verdict else f"unreadable reply: {reply.content[:100]!r}",
+                        getattr(reply, "usage", {})) # A client of one's own need not count
 
 # %% ../nbs/api/19_judge.ipynb #bec47002
 def read_verdicts(
