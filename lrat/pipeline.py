@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BENCHMARKS', 'Benchmark', 'make_world', 'link_published', 'make_index', 'make_runs', 'make_verdicts', 'make_pairs',
-           'make_selected', 'make_subset', 'make_model', 'make_ranking', 'Pipeline']
+           'make_released', 'make_selected', 'make_subset', 'make_model', 'make_ranking', 'released_pairs', 'Pipeline']
 
 # %% ../nbs/api/30_pipeline.ipynb #4ddd6ff1
 import dataclasses, json, math, os, re
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from .agent import Budget
 from .assets import model_path
+from .benchmarks import import_pairs
 from .collection import collect, open_policy
 from .corpus import open_corpus
 from .fanoutqa import build_fanoutqa
@@ -22,7 +23,7 @@ from .metrics import ScoreTable, score_rankings, score_runs
 from .mining import mine_to_file, mining_rules
 from .questions import read_qrels, read_questions, read_trec_run, write_trec_run
 from .recipes import Recipe, loop_name, recipes, select_runs, take_pairs
-from .settings import AgentSettings, LratError, RetrieverSettings, Settings, TrainingSettings, WorldSettings, project_root
+from .settings import AgentSettings, InputError, LratError, RetrieverSettings, Settings, TrainingSettings, WorldSettings, project_root
 from .shuffling import Shuffled
 from .stages import Stage, run_stage
 from .training import train
@@ -52,9 +53,9 @@ def make_world(out, world, seed):
     build_world(settings, seed, out)
     build_fanoutqa(open_corpus(out/"corpus.jsonl"), settings, out)
 
-def link_published(out, data, stems):
-    "Published corpora and benchmarks, linked from where the user put them"
-    needed = ["train.tsv", *(n for s in stems for b in [BENCHMARKS[s]] for n in (b.corpus, f"{b.stem}.tsv", f"{b.stem}.qrels"))]
+def link_published(out, data, stems, train):
+    "Published corpora and benchmarks, and where runs are collected the training questions, linked from where the user put them"
+    needed = [*["train.tsv"] * train, *(n for s in stems for b in [BENCHMARKS[s]] for n in (b.corpus, f"{b.stem}.tsv", f"{b.stem}.qrels"))]
     missing = [name for name in needed if not (data/name).is_file()]
     if missing: raise LratError(f"{data}: lacks {', '.join(missing)}; put the published files there (README, 'The paper's profile')")
     for name in needed:
@@ -87,6 +88,10 @@ def make_pairs(out, data, runs, verdicts, preset, tokenizer, correct_only):
     mine_to_file([r/"runs" for r in runs], open_corpus(data/"corpus.jsonl"), [v/"verdicts.jsonl" for v in verdicts], preset,
                  tokenizer, out/"pairs.jsonl", questions=read_questions(data/"train.tsv"), correct_only=correct_only)
 
+def make_released(out, released):
+    "Those of the released pairs that can be trained on"
+    import_pairs(released, out/"pairs.jsonl")
+
 def make_selected(out, data, runs, correct):
     "The runs that answer rightly, or those that answer wrongly"
     select_runs(runs/"runs", data/"train.tsv", correct, out/"runs")
@@ -107,7 +112,16 @@ def make_ranking(out, data, index, questions, k):
     found = opened.search_batch([q.text for q in asked], k)
     write_trec_run(out/"run.trec", {q.query_id: hits for q, hits in zip(asked, found)}, opened.name)
 
-# %% ../nbs/api/30_pipeline.ipynb #c0e22f09
+# %% ../nbs/api/30_pipeline.ipynb #ad6d3283
+def released_pairs(
+    settings:Settings, # Their profile names the folder
+)->Path: # `data/<profile>/pairs.jsonl`
+    "Where the released pairs lie; raises `InputError` where they do not"
+    path = project_root()/"data"/settings.profile/"pairs.jsonl"
+    if not path.is_file(): raise InputError(f"{path}: there are no released pairs here; get them with: lrat_benchmark lrat-pairs --out {path.parent}")
+    return path
+
+# %% ../nbs/api/30_pipeline.ipynb #696f6a36
 class Pipeline:
     "Stages of the method under one settings object; what exists already is found, not made again"
     def __init__(self,
@@ -125,6 +139,7 @@ class Pipeline:
     def recipe(self, system:str)->Recipe:
         "What a trained system learns from, with the values of the settings where it names none"
         recipe, settings = self.trained[system], self.settings
+        if settings.mining.pairs == "hub" and recipe.plain: return Recipe("hub", retrievers=(), pairs=recipe.pairs)
         preset = recipe.preset or settings.mining.preset
         correct = (settings.mining.correct_only and mining_rules(preset).correct_only) or None if recipe.correct is None else recipe.correct
         return dataclasses.replace(recipe, preset=preset, correct=correct,
@@ -140,7 +155,7 @@ class Pipeline:
             return self._stage("world", make_world, "world fanoutqa", {"world": _plain(self.settings.world), "seed": self.settings.seed})
         folder = project_root()/"data"/self.settings.profile
         stems = [b for b in (self.settings.world.in_domain, self.settings.world.out_of_domain, self.settings.world.leaf) if b]
-        return self._stage("published", link_published, "questions", {"stems": stems}, data=folder)
+        return self._stage("published", link_published, "questions", {"stems": stems, "train": self.settings.mining.pairs == "mine"}, data=folder)
 
     def index(self,
         system:str, # bm25, base, a trained system, or the name of another encoder
@@ -167,6 +182,8 @@ class Pipeline:
     )->Stage:
         "Runs of one policy with one retriever on one benchmark"
         system, about, agent = self._canonical(system), BENCHMARKS[benchmark], self.settings.agent
+        if benchmark == "world-train" and self.settings.mining.pairs == "hub":
+            raise LratError("the released pairs come without runs, and with them none are collected; start from runs: --pairs mine")
         rounds = agent.collection_rounds if benchmark == "world-train" else agent.evaluation_rounds
         name = "-".join(["runs", benchmark, _file_name(policy), _file_name(system), *([str(seed)] if system in self.trained else []),
                          *([f"k{k}"] if k else []), *([f"part{part[0]}"] if part else []), *(["shuffled"] if shuffle is not None else [])])
@@ -191,7 +208,9 @@ class Pipeline:
 
     def pairs(self, system:str, seed:int=0)->Stage:
         "The training pairs of a trained system"
-        recipe, runs = self.recipe(system), self.collected(system, seed)
+        recipe = self.recipe(system)
+        if recipe.preset == "hub": return self._part(self._stage("pairs-hub", make_released, "benchmarks", {}, released=released_pairs(self.settings)), recipe)
+        runs = self.collected(system, seed)
         verdicts = [self.verdicts(r) for r in runs]
         if recipe.correct is False:
             runs = [self._stage(f"wrong-{r.name}", make_selected, "recipes", {"correct": False}, data=self.data(), runs=r) for r in runs]
@@ -199,6 +218,10 @@ class Pipeline:
         pairs = self._stage(f"pairs-{name}{f'-{seed}' if recipe.loop > 1 else ''}", make_pairs, "mining",
             {"preset": recipe.preset, "tokenizer": self.settings.retriever.model, "correct_only": recipe.correct is True},
             data=self.data(), runs=runs, verdicts=verdicts)
+        return self._part(pairs, recipe)
+
+    def _part(self, pairs, recipe):
+        "So many of the pairs as the recipe says"
         if not recipe.pairs: return pairs
         return self._stage(f"pairs-{recipe.name}", make_subset, "recipes", {"size": recipe.pairs, "seed": self.settings.seed}, pairs=pairs)
 
