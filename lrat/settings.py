@@ -128,6 +128,7 @@ class EvaluationSettings:
     results_per_search:tuple[int,...]=(1, 5, 10, 20) # K at the points of Figure 8b
     correctness_pairs:int=10_000 # Pairs of each arm of Table 3
     flywheel_loops:int=5 # Loops of Figure 9b; the training questions are shared out among them
+    backbones:tuple[RetrieverSettings,...]=() # More encoders of Table 2, each trained on the same pairs
     resamples:int=10_000 # Bootstrap resamples of the questions
     confidence:float=0.95
 
@@ -157,6 +158,10 @@ def _plain(value):
 _LAPTOP_TRAINING = TrainingSettings(epochs=1, batch_size=16, group_size=4, learning_rate=2e-5, query_max_length=48,
                                     document_max_length=64)
 
+_INSTRUCTION = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
+_E5 = RetrieverSettings(model="intfloat/multilingual-e5-large-instruct", query_max_length=512, document_max_length=512,
+                        query_prompt=_INSTRUCTION + " ") # Its authors put a space there
+
 PROFILES = {
     "smoke": Settings("smoke",
         world=WorldSettings(documents=1000, train_questions=40, eval_questions=24, leaf_questions=24, fanout_questions=12),
@@ -172,13 +177,13 @@ PROFILES = {
         world=WorldSettings(corpus="wiki-25", train_questions=10_000, eval_questions=300, in_domain="infoseek-eval",
             out_of_domain="browsecomp-plus", leaf=""),
         retriever=RetrieverSettings(model="Qwen/Qwen3-Embedding-0.6B", pooling="last", query_max_length=512, document_max_length=512,
-            query_prompt="Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"),
+            query_prompt=_INSTRUCTION),
         agent=AgentSettings(policies=("AgentCPM-Explore", "WebExplorer-8B", "Tongyi-DeepResearch-30B-A3B", "gpt-oss-120b",
                                       "MiniMax-M2.1", "GLM-4.7"),
             collection_policies=("Tongyi-DeepResearch-30B-A3B",),
             collection_retrievers=("bm25", "Qwen/Qwen3-Embedding-0.6B", "Qwen/Qwen3-Embedding-4B", "Qwen/Qwen3-Embedding-8B")),
         mining=MiningSettings(preset="paper", judge="llm", judge_model="Qwen/Qwen3-30B-A3B-Thinking-2507"),
-        training=TrainingSettings(bf16=True)),
+        training=TrainingSettings(bf16=True), evaluation=EvaluationSettings(backbones=(_E5,))),
 }
 
 # %% ../nbs/api/00_settings.ipynb #61710e93
