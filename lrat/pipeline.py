@@ -7,7 +7,7 @@ __all__ = ['BENCHMARKS', 'Benchmark', 'make_world', 'link_published', 'make_inde
            'make_released', 'make_selected', 'make_subset', 'make_model', 'make_ranking', 'released_pairs', 'Pipeline']
 
 # %% ../nbs/api/30_pipeline.ipynb #4ddd6ff1
-import dataclasses, json, math, os, re
+import copy, dataclasses, json, math, os, re
 from dataclasses import dataclass
 from pathlib import Path
 from .agent import Budget
@@ -129,9 +129,18 @@ class Pipeline:
         root:Path|None=None, # Folder of all stages; default `results/stages` of the project
     ):
         self.settings, self.root, self.used, self.trained = settings, root, {}, recipes(settings.evaluation)
+        self._first, self._suffix = None, "" # Of another encoder: the pipeline that its pairs come from, and the end of its names
         self._retriever, self._agent = (_plain(group) for group in (settings.retriever, settings.agent))
 
+    def with_encoder(self, retriever:RetrieverSettings)->"Pipeline":
+        "The same for another encoder, which is trained on the same pairs; its stages are counted here, too"
+        other = copy.copy(self)
+        other.settings, other._retriever = dataclasses.replace(self.settings, retriever=retriever), _plain(retriever)
+        other._first, other._suffix = self, f"-{_file_name(retriever.model)}"
+        return other
+
     def _stage(self, name, function, modules, parameters, **inputs):
+        if function in (make_index, make_runs, make_model, make_ranking): name += self._suffix
         stage = run_stage(name, function, parameters, inputs, self.root, made_by=tuple(f"lrat.{m}" for m in modules.split()))
         self.used[name] = stage
         return stage
@@ -146,13 +155,15 @@ class Pipeline:
                                    retrievers=recipe.retrievers or settings.agent.collection_retrievers)
 
     def _canonical(self, system):
-        "The first of the names that stand for the same recipe"
+        "The first of the names that stand for the same recipe or the same encoder"
+        if system == self.settings.retriever.model: return "base"
         return next(s for s in self.trained if self.recipe(s) == self.recipe(system)) if system in self.trained else system
 
     def data(self)->Stage:
         "Corpora, questions and judgements"
         if self.settings.world.corpus == "wikipedia-leads":
             return self._stage("world", make_world, "world fanoutqa", {"world": _plain(self.settings.world), "seed": self.settings.seed})
+        if "published" in self.used: return self.used["published"] # Hashing millions of documents once is enough
         folder = project_root()/"data"/self.settings.profile
         stems = [b for b in (self.settings.world.in_domain, self.settings.world.out_of_domain, self.settings.world.leaf) if b]
         return self._stage("published", link_published, "questions", {"stems": stems, "train": self.settings.mining.pairs == "mine"}, data=folder)
@@ -208,8 +219,9 @@ class Pipeline:
 
     def pairs(self, system:str, seed:int=0)->Stage:
         "The training pairs of a trained system"
+        if self._first: return self._first.pairs(system, seed)
         recipe = self.recipe(system)
-        if recipe.preset == "hub": return self._part(self._stage("pairs-hub", make_released, "benchmarks", {}, released=released_pairs(self.settings)), recipe)
+        if recipe.preset == "hub": return self._part(self._released(), recipe)
         runs = self.collected(system, seed)
         verdicts = [self.verdicts(r) for r in runs]
         if recipe.correct is False:
@@ -219,6 +231,10 @@ class Pipeline:
             {"preset": recipe.preset, "tokenizer": self.settings.retriever.model, "correct_only": recipe.correct is True},
             data=self.data(), runs=runs, verdicts=verdicts)
         return self._part(pairs, recipe)
+
+    def _released(self):
+        if "pairs-hub" in self.used: return self.used["pairs-hub"]
+        return self._stage("pairs-hub", make_released, "benchmarks", {}, released=released_pairs(self.settings))
 
     def _part(self, pairs, recipe):
         "So many of the pairs as the recipe says"

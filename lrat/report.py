@@ -46,7 +46,11 @@ def _alone(row, rows):
     "Each training seed's own row of a comparison"
     return [r for r in rows if r.get("base") and _same(r, row) and r is not row and "seeds" not in r]
 
-def _same(row, other): return all(row[k] == other[k] for k in ("system", "base", "agent", "benchmark", "metric"))
+_COMPARED = ("system", "base", "agent", "benchmark", "metric", "retriever") # What a comparison is about, whatever its seed
+
+def _same(row, other): return all(row.get(k) == other.get(k) for k in _COMPARED)
+
+def _encoder(row): return f" ({row['retriever']})" if row.get("retriever") else ""
 
 def comparison_sentence(
     row:dict, # A headline comparison row
@@ -54,7 +58,7 @@ def comparison_sentence(
 )->str:
     "One sentence: who, what, by how much, and each training seed alone"
     system, base = (SYSTEMS.get(row[k], row[k]) for k in ("system", "base"))
-    who = f"{system} against {base}, {BENCHMARKS.get(row['benchmark'], row['benchmark'])}"
+    who = f"{system} against {base}{_encoder(row)}, {BENCHMARKS.get(row['benchmark'], row['benchmark'])}"
     agent = f", {row['agent']} agent" if row["agent"] else ""
     change = f"{_from_to(row)}{difference_text(row)}"
     text = f"{who}{agent}: {METRICS[row['metric']].label}: {verdict(row)}, {change}, n = {row['n']}."
@@ -74,8 +78,7 @@ def _comparisons(results, keep):
         if artefact == "fig1": continue # The same rows as Table 2
         for row in headline_rows(content["rows"]):
             if row.get("base") and row["metric"] in FIRST and not row.get("split") and keep(row):
-                key = tuple(row[k] for k in ("system", "base", "agent", "benchmark", "metric"))
-                found.setdefault(key, (row, content["rows"]))
+                found.setdefault(tuple(map(row.get, _COMPARED)), (row, content["rows"]))
     return list(found.values())
 
 def answer(
@@ -113,7 +116,7 @@ def _headline_row(row, rows):
     names = [SYSTEMS.get(row[k], row[k]).removeprefix("control: ") for k in ("system", "base")]
     where = BENCHMARKS.get(row["benchmark"], row["benchmark"]).partition(",")[0]
     each = ", ".join(format_value(r).split(" ")[0] for r in _alone(row, rows)) or "-"
-    return (f"{names[0]} against {names[1]}, {where}", row["agent"] or "-", METRICS[row["metric"]].label, change,
+    return (f"{names[0]} against {names[1]}{_encoder(row)}, {where}", row["agent"] or "-", METRICS[row["metric"]].label, change,
             difference_text(row), each, verdict(row))
 
 def leading_sentences(
