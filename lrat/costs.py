@@ -258,25 +258,25 @@ def stage_costs(
 
 # %% ../nbs/api/24g_costs.ipynb #1d1ccea9
 def _result_costs(path, prices):
-    "Lines on an artefact, and what its stages used"
+    "Lines on an artefact, and what each of its stages used"
     inputs = need(read_json(path), "inputs", dict, str(path))
     stages, gone = stage_costs(inputs, prices)
     if not stages: raise LratError(f"{path}: none of the stages that it names is here; run its notebook again")
     lines = [f"{len(stages)} stages, {sum(s.seconds for s in stages):,.0f} seconds in all"]
     if gone: lines.append(f"{len(gone)} inputs are no stage or are gone, and are not counted (first: {gone[0]})")
-    costs = add_costs([stage.costs for stage in stages])
-    return lines + list(describe_totals(costs, prices)), costs
+    parts = {f"{stage.name}-{stage.key[:10]}": stage.costs for stage in stages}
+    return lines + list(describe_totals(add_costs(list(parts.values())), prices)), parts
 
 def _source_costs(source, prices, seed):
-    "Lines on a source, and what it used"
+    "Lines on a source, and what its parts used, by name"
     if Path(source).suffix == ".json": return _result_costs(source, prices)
     judged = Path(source).is_file() and "verdict" in next(read_jsonl(source), (0, {}))[1]
     costs = verdict_costs(source, prices) if judged else run_costs(iterate_browsecomp_runs(source), prices)
-    return list(describe_costs(costs, prices, seed)), costs
+    return list(describe_costs(costs, prices, seed)), {source: costs}
 
 def cost_rows(
-    source:str, # Where the runs are from
-    costs:Costs, # What they used
+    source:str, # Where they are from
+    costs:Costs, # What was used
 )->Iterator[dict]: # One for each run or verdict
     "Rows for a file; null stands for what is not known or does not apply"
     plain = {name: [None if math.isnan(v) else float(v) for v in values] for name, values in costs.values.items()}
@@ -293,7 +293,8 @@ def lrat_costs(
     "Say what runs or artefacts cost: tokens, calls to models and tools, time and, with --prices, money"
     table, every = read_prices(prices) if prices else None, {}
     for source in dict.fromkeys(runs):
-        lines, every[source] = _source_costs(source, table, seed)
+        lines, parts = _source_costs(source, table, seed)
+        every |= parts
         print(f"{source}:", *lines, sep="\n    ")
-    if len(every) > 1: print("together:", *describe_totals(add_costs(list(every.values())), table), sep="\n    ")
+    if len(set(runs)) > 1: print("together:", *describe_totals(add_costs(list(every.values())), table), sep="\n    ")
     if out: print(f"{out}: {write_jsonl(out, (row for source, costs in every.items() for row in cost_rows(source, costs)))} rows")

@@ -134,7 +134,7 @@ def test_sources_that_are_none_are_one_line(tmp_path):
         with pytest.raises(LratError, match=says): lrat_costs([str(tmp_path/name)])
 
 
-def test_the_report_says_what_each_artefact_cost(tmp_path, monkeypatch):
+def test_the_report_says_what_each_artefact_cost(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
     key = "ab" * 32
     folder = tmp_path/"results"/"stages"/f"runs-eval-{key[:10]}"
@@ -144,5 +144,8 @@ def test_the_report_says_what_each_artefact_cost(tmp_path, monkeypatch):
     page = build_report("smoke").read_text()
     cells = page[page.index('id="costs"'):page.index('id="provenance"')]
     for said in ("Table 1", "1,234", ">20<", ">none<", "All, each stage once", "--prices FILE"): assert said in cells, said
+    record(load_settings("smoke"), "fig4a", [result_row("fig4a", "all", "S->B", .5, unit="share")], {"runs-eval": key})
+    lrat_costs([str(tmp_path/"results"/"smoke"/f"{artefact}.json") for artefact in ("table1", "fig4a")])
+    assert capsys.readouterr().out.count("tool calls: 20") == 3 # Each, and together: they share the stage
     (tmp_path/"p.tsv").write_text("small\t2\t8\tUSD\n")
     assert "money, USD" in build_report("smoke", read_prices(tmp_path/"p.tsv")).read_text()
