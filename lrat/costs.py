@@ -238,7 +238,7 @@ def stage_cost(
     stage, costs = read_json(where), run_costs([])
     name = need(stage, "name", str, where)
     if name.startswith("runs-"): costs = run_costs(iterate_browsecomp_runs(folder/"runs"), prices) # Other stages copy runs, or use them
-    elif name.startswith("verdicts-"): costs = verdict_costs(folder/"verdicts.jsonl", prices)
+    elif name.startswith(("verdicts-", "answers-")): costs = verdict_costs(folder/"verdicts.jsonl", prices)
     return StageCost(name, need(stage, "key", str, where), float(need(stage, "seconds", (int, float), where)), costs)
 
 def stage_costs(

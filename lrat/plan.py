@@ -131,7 +131,7 @@ def _index(settings, benchmark, system, assumed, copies=1, encoder=None, part=""
     if system == "bm25":
         return PlannedStage(f"index {corpus} bm25", corpus, "inverted index", "", {"documents": documents, "indexes": 1}, documents * size * .6)
     model = _facts(encoder or settings.retriever.model)
-    return PlannedStage(f"index {corpus} {system}{part}", corpus, "vectors, float32", model.hub, {"documents": documents, "indexes": copies},
+    return PlannedStage(f"{part}index {corpus} {system}", corpus, "vectors, float32", model.hub, {"documents": documents, "indexes": copies},
         copies * documents * model.dimensions * 4, 2 * model.billions + 8, copies * documents * tokens,
         copies * encoding_hours(documents * tokens, model.active, assumed),
         f"hours = 2 x {model.active}e9 x {documents:,} documents x {tokens} tokens / {assumed.teraflops:g}e12 / 3600, x {copies}")
@@ -146,8 +146,10 @@ def _collect(name, settings, inputs, tried, counts, reported, assumed):
         f"read = runs x ({assumed.first_tokens} + {reported.steps} steps x {assumed.step_tokens - assumed.written_tokens}), "
         f"written = runs x {reported.steps} x {assumed.written_tokens}" if models else "scripted agents: no model")
 
-def _judge(name, settings, inputs, counts, assumed):
-    judge, cases = _facts(settings.mining.judge_model) if settings.mining.judge == "llm" else None, next(iter(counts.values()))
+def _judge(name, settings, inputs, counts, assumed, model=None):
+    "Verdicts of a judge on what `counts` names first; None takes the judge of opened documents"
+    model = model or (settings.mining.judge_model if settings.mining.judge == "llm" else "rule")
+    judge, cases = None if model == "rule" else _facts(model), next(iter(counts.values()))
     return PlannedStage(name, inputs, "verdicts", judge.hub if judge else "", counts, cases * 300, serving_gib(judge, assumed) if judge else 0,
         cases * (assumed.judge_tokens + assumed.judge_written) if judge else 0,
         chat_hours(cases * assumed.judge_tokens, cases * assumed.judge_written, judge.active, assumed) if judge else 0,
@@ -171,7 +173,7 @@ def _evaluate(settings, benchmark, policy, systems, inputs, assumed, part=""):
     asked, model = _asked(settings, benchmark), _facts(policy) if _is_model(policy) else None
     runs = asked * systems
     read, written = run_tokens(runs, assumed.evaluation_steps, assumed) if model else (0, 0)
-    return PlannedStage(f"evaluate {benchmark} {policy}{part}", f"{asked} questions, {inputs}", "run files", model.hub if model else "",
+    return PlannedStage(f"{part}evaluate {benchmark} {policy}", f"{asked} questions, {inputs}", "run files", model.hub if model else "",
         {"questions": asked, "systems": systems, "runs": runs, "most_rounds": settings.agent.evaluation_rounds}, runs * assumed.run_bytes,
         serving_gib(model, assumed) if model else 0, read + written, chat_hours(read, written, model.active, assumed) if model else 0,
         f"read and written as for collection, {assumed.evaluation_steps} steps a run" if model else "scripted agent: no model")
@@ -231,9 +233,9 @@ def _collection(settings, count, reported, assumed):
 
 def _table2(settings, recipe, count, assumed, encoder=None):
     "The systems of Table 2 for the base, or for another encoder"
-    seeds, part, name = len(settings.evaluation.train_seeds), f", {encoder.model}" if encoder else "", encoder.model if encoder else None
+    seeds, part, name = len(settings.evaluation.train_seeds), f"{encoder.model}: " if encoder else "", encoder.model if encoder else None
     benchmarks, policies = [b for b in (settings.world.in_domain, settings.world.out_of_domain) if b], settings.agent.policies
-    yield _train(f"train the retriever{part}", settings, [_pairs(recipe, settings, count)] * seeds, assumed, name)
+    yield _train(f"{part}train the retriever", settings, [_pairs(recipe, settings, count)] * seeds, assumed, name)
     for benchmark in benchmarks:
         if not encoder: yield _index(settings, benchmark, "bm25", assumed)
         yield _index(settings, benchmark, "base", assumed, 1, name, part)
@@ -244,18 +246,18 @@ def _table2(settings, recipe, count, assumed, encoder=None):
 
 def _further(artefact, settings, added, count, reported, assumed):
     "What Figures 7, 8a and 9b and Table 3 add"
-    world, part = settings.world, f", {ARTEFACTS[artefact].partition(':')[0]}"
+    world, part = settings.world, f"{ARTEFACTS[artefact].partition(':')[0]}: "
     seeds, agents = len(settings.evaluation.ablation_seeds), len(settings.agent.collection_policies)
     pairs = [_pairs(recipe, settings, count) for recipe in added]
     if artefact == "fig9b":
         tried = world.train_questions * agents * seeds
-        yield _collect(f"collect runs{part}", settings, "a share of the questions for each loop, with the retriever of the loop before", tried,
+        yield _collect(f"{part}collect runs", settings, "a share of the questions for each loop, with the retriever of the loop before", tried,
                        {"questions": world.train_questions, "loops": len(added), "collected": tried}, reported, assumed)
-        yield _judge(f"judge opened documents{part}", settings, "runs of all loops", {"cases": _opened(tried, count)}, assumed)
+        yield _judge(f"{part}judge opened documents", settings, "runs of all loops", {"cases": _opened(tried, count)}, assumed)
     mined = [n for n, recipe in zip(pairs, added) if recipe.preset != "hub"]
-    if mined: yield PlannedStage(f"mine pairs{part}", "runs, verdicts, corpus", "pairs.jsonl", "", {"pairs": sum(mined)}, sum(mined) * assumed.pair_bytes)
+    if mined: yield PlannedStage(f"{part}mine pairs", "runs, verdicts, corpus", "pairs.jsonl", "", {"pairs": sum(mined)}, sum(mined) * assumed.pair_bytes)
     if not added: return
-    yield _train(f"train{part}", settings, [n for n in pairs for _ in range(seeds)], assumed)
+    yield _train(f"{part}train", settings, [n for n in pairs for _ in range(seeds)], assumed)
     yield _index(settings, world.in_domain, "+LRAT", assumed, len(added) * seeds, part=part)
     yield _evaluate(settings, world.in_domain, settings.agent.policies[-1], len(added) * seeds, f"{len(added) * seeds} trained retrievers", assumed, part)
 
@@ -264,14 +266,14 @@ def _opened(runs, count): return round(runs * (count["naive_pairs"] + count["wro
 def _fig4c(settings, count, reported, assumed):
     runs = settings.world.train_questions
     one = replace(settings, agent=replace(settings.agent, collection_policies=settings.agent.collection_policies[-1:]))
-    yield _collect("collect runs, Figure 4c", one, "training questions, base index, shuffled lists", runs, {"collected": runs}, reported, assumed)
-    yield _judge("judge opened documents, Figure 4c", settings, "these runs", {"cases": _opened(runs, count)}, assumed)
+    yield _collect("Figure 4c: collect runs", one, "training questions, base index, shuffled lists", runs, {"collected": runs}, reported, assumed)
+    yield _judge("Figure 4c: judge opened documents", settings, "these runs", {"cases": _opened(runs, count)}, assumed)
 
 def _fig8b(settings, assumed):
     lists = [k for k in settings.evaluation.results_per_search if k != settings.retriever.k]
     systems = len(lists) * (1 + len(settings.evaluation.ablation_seeds))
     yield _evaluate(settings, settings.world.in_domain, settings.agent.policies[-1], systems, f"base and +LRAT with K = {', '.join(map(str, lists))}",
-                    assumed, ", Figure 8b")
+                    assumed, "Figure 8b: ")
 
 # %% ../nbs/api/31c_plan.ipynb #7c337e80
 def make_plan(
@@ -292,8 +294,8 @@ def make_plan(
     for artefact in list(added)[1:]: stages += _further(artefact, settings, added[artefact], count, reported, assumed)
     stages += _fig8b(settings, assumed)
     if "fig4c" not in left_out(settings): stages += _fig4c(settings, count, reported, assumed)
-    if settings.mining.judge == "llm":
-        stages.append(_judge("judge answers", settings, "run files", {"answers": sum(stage.counts.get("runs", 0) for stage in stages)}, assumed))
+    answers = sum(stage.counts.get("runs", 0) for stage in stages if "fanoutqa" not in stage.name) # Those have no answers to compare with
+    stages.append(_judge("judge answers", settings, "run files", {"answers": answers}, assumed, settings.evaluation.answer_judge))
     once = {}
     for stage in stages: once.setdefault(stage.name, stage) # An index that collection or two benchmarks share is made once
     return list(once.values())

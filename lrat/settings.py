@@ -129,6 +129,7 @@ class EvaluationSettings:
     correctness_pairs:int=10_000 # Pairs of each arm of Table 3
     flywheel_loops:int=5 # Loops of Figure 9b; the training questions are shared out among them
     backbones:tuple[RetrieverSettings,...]=() # More encoders of Table 2, each trained on the same pairs
+    answer_judge:str="rule" # rule, or the name of a model at `agent.endpoint` that compares answers with the key
     resamples:int=10_000 # Bootstrap resamples of the questions
     confidence:float=0.95
 
@@ -183,7 +184,7 @@ PROFILES = {
             collection_policies=("Tongyi-DeepResearch-30B-A3B",),
             collection_retrievers=("bm25", "Qwen/Qwen3-Embedding-0.6B", "Qwen/Qwen3-Embedding-4B", "Qwen/Qwen3-Embedding-8B")),
         mining=MiningSettings(preset="paper", judge="llm", judge_model="Qwen/Qwen3-30B-A3B-Thinking-2507"),
-        training=TrainingSettings(bf16=True), evaluation=EvaluationSettings(backbones=(_E5,))),
+        training=TrainingSettings(bf16=True), evaluation=EvaluationSettings(backbones=(_E5,), answer_judge="Qwen/Qwen3-30B-A3B-Thinking-2507")),
 }
 
 # %% ../nbs/api/00_settings.ipynb #61710e93

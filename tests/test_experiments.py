@@ -7,11 +7,13 @@ import pytest
 from lrat.artefacts import ablation, table2
 from lrat.expected import check_expected, read_expected, write_expected
 from lrat.metrics import METRICS, ScoreTable
+from lrat.models import completion, stand_in
 from lrat.pipeline import Pipeline
 from lrat.plan import left_out, make_plan
 from lrat.recipes import recipes, take_pairs
 from lrat.results import record, result_row
 from lrat.runner import lrat_run, runnable
+from lrat.runs import Run, Step, write_run
 from lrat.settings import InputError, LratError, load_settings
 from lrat.stages import Stage, run_stage
 from lrat.training_artefacts import fig8a_rows, fig8b_rows, fig9b_rows, table3_rows
@@ -66,7 +68,9 @@ def test_the_paper_profile_has_the_papers_sizes():
 
 class Counted(Pipeline):
     "Scores nothing, but asks for the runs that scores need"
-    def scores(self, benchmark, policy, system, seed=0, k=None): return self._table(self.runs(benchmark, policy, system, seed, k))
+    def scores(self, benchmark, policy, system, seed=0, k=None):
+        runs = self.runs(benchmark, policy, system, seed, k)
+        return self._table(self.answers(benchmark, runs) or runs)
     def ranking_scores(self, benchmark, system, seed=0): return self._table(self.ranking(benchmark, system, seed))
     def account(self, system, seed=0): return self.pairs(system, seed) and {"pairs": self.recipe(system).pairs or 400}
     def _table(self, stage): return ScoreTable(("q1", "q2"), ("completed",) * 2, {metric: np.ones(2) for metric in METRICS})
@@ -116,9 +120,11 @@ def test_the_plan_holds_just_the_stages_that_the_artefacts_ask_for(profile, pair
     questions = {"world-eval": settings.world.eval_questions, "infoseek-eval": 300, "browsecomp-plus": 830, "fanoutqa-agent": settings.world.fanout_questions}
     asked_of = [b for name in asked for b in questions if name.startswith(f"runs-{b}-")]
     assert sum(map(questions.get, asked_of)) == planned("runs")
+    judged = [b for name in asked for b in questions if name.startswith(f"answers-{b}-")]
+    assert sum(map(questions.get, judged)) == (planned("answers") if profile == "paper" else 0)
     parts = [parameters.get("part", [0, 1])[1] for name, parameters in asked.items() if name.startswith("runs-world-train")]
     assert sum(settings.world.train_questions // part for part in parts) == planned("runs_tried", "collected")
-    assert bool(count("verdicts-")) == any(stage.name.startswith("judge opened") for stage in plan) == (pairs == "mine")
+    assert bool(count("verdicts-")) == any("judge opened" in stage.name for stage in plan) == (pairs == "mine")
 
 
 def test_the_papers_two_encoders_learn_from_the_same_pairs(tmp_path, asked):
@@ -133,6 +139,26 @@ def test_the_papers_two_encoders_learn_from_the_same_pairs(tmp_path, asked):
     assert whose == {(None, "bm25"), (None, "base"), (None, "+LRAT"), (e5, "base"), (e5, "+LRAT")}
     assert not any("world-train" in name and "e5" in name for name in asked) and "index-base" in asked
     assert not any(name.startswith("index-qwen-qwen3-embedding-0.6b") for name in asked) # The base under its other name
+
+
+def test_a_model_decides_which_answers_are_right_where_the_settings_say_so(tmp_path, monkeypatch):
+    "In the stage of the pipeline: its verdicts, not the rule for short answers, make the success"
+    pytest.importorskip("openai", reason="the agents extra is not installed")
+    data, runs = tmp_path/"data", tmp_path/"runs"
+    (data/"x").mkdir(parents=True)
+    (data/"eval.tsv").write_text("1\tWhich city?\tOslo\n2\tWhich city?\tOslo\n")
+    (data/"eval.qrels").write_text("1 Q0 d 1\n2 Q0 d 1\n")
+    for n, answer in ((1, "I think that it must have been the capital of Norway"), (2, "Oslo")):
+        write_run(runs/"runs", Run(str(n), "Which city?", "completed", [Step("output_text", output=answer)]))
+    def read(request): return completion("correct: " + ("yes" if "capital" in request["messages"][0]["content"] else "no"))
+    with stand_in(read) as server:
+        settings = load_settings("smoke", evaluation__answer_judge="reader", agent__endpoint=server.url)
+        for given, right in ((settings, [1, 0]), (load_settings("smoke"), [0, 1])):
+            pipeline = Pipeline(given, tmp_path/"stages")
+            monkeypatch.setattr(pipeline, "data", lambda: Stage("world", data, "a", 0.))
+            monkeypatch.setattr(pipeline, "runs", lambda *_: Stage("runs-world-eval-x", runs, "b", 0.))
+            assert pipeline.scores("world-eval", "x", "base").column("success").tolist() == right
+        assert len(server.requests) == 2 and pipeline.used == {} # The rule made no stage
 
 
 # ------------------------------------------------------------------------------------------------------------ the released pairs
