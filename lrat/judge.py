@@ -11,7 +11,7 @@ import re, unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -38,6 +38,7 @@ class Decision:
     "What a judge says of a case"
     verdict:str # One of VERDICTS
     trouble:str="" # Why there was no usable reply
+    usage:dict=field(default_factory=dict, compare=False) # Tokens of the call, where a model was asked
 
 class Judge(Protocol):
     "Says whether a document was of use; `name` must change with whatever changes its decisions"
@@ -120,7 +121,8 @@ class LLMJudge:
         try: reply = self.model.reply([{"role": "user", "content": text}])
         except ModelFailure as failure: return Decision("failed", str(failure))
         verdict = read_verdict(reply.content)
-        return Decision(verdict) if verdict else Decision("undecided", f"unreadable reply: {reply.content[:100]!r}")
+        return Decision(verdict or "undecided", "" if verdict else f"unreadable reply: {reply.content[:100]!r}",
+                        getattr(reply, "usage", {})) # A client of one's own need not count
 
 # %% ../nbs/api/19_judge.ipynb #bec47002
 class LabelJudge:
@@ -192,7 +194,7 @@ def _key(case): return case.run, case.step, case.docid, digest(astuple(case))[:1
 def _as_row(case, decision, judge):
     row = {"run": case.run, "step": case.step, "docid": case.docid, "verdict": decision.verdict, "judge": judge.name,
            "seen": _key(case)[-1]}
-    return row | ({"trouble": decision.trouble} if decision.trouble else {})
+    return row | {name: value for name in ("trouble", "usage") if (value := getattr(decision, name))}
 
 def _known(out, side, judge):
     "Usable rows of earlier calls by what was seen; raises `LratError` if another judge wrote the file"
