@@ -15,7 +15,7 @@ import numpy as np
 from .canary import decrypt, encrypt
 from .files import need, open_atomic, read_jsonl, to_json, write_json
 from .metrics import ScoreTable
-from .runs import STEP_TYPES, Run, Step, iterate_runs
+from .runs import STEP_TYPES, Run, Step, iterate_runs, run_metadata_of
 from .settings import InputError
 
 # %% ../nbs/api/24e_browsecomp_runs.ipynb #8c565bab
@@ -45,7 +45,7 @@ def _as_run(row, where):
         if isinstance(output, list) and step["type"] != "tool_call": output = "\n".join(map(str, output))
         steps.append(Step(step["type"], step.get("tool_name"), step.get("arguments"), output))
     counts = row.get("tool_call_counts") or {}
-    return Run(query_id, None, need(row, "status", str, where), steps, None, row.get("metadata") or {}, counts, counts,
+    return Run(query_id, None, need(row, "status", str, where), steps, None, run_metadata_of(row), counts, counts,
                [str(docid) for docid in row.get("retrieved_docids") or []], f"run_{query_id}")
 
 def _decrypts(text):
