@@ -129,7 +129,9 @@ class _Steps:
                 if result is None: self.note("a call without a result", call.tool)
                 tool = TOOLS["search"] if call.search else self.tools.get(call.tool, Tool("other"))
                 value, docids = (result.value, result.docids) if result else (None, ())
-                yield as_step(str(call.tool), call.value, value, tool, docids), result is not None and not result.failed
+                step = as_step(str(call.tool), call.value, value, tool, docids)
+                if step.tool_name != call.tool: self.more.setdefault("tools", {})[call.tool] = step.tool_name
+                yield step, result is not None and not result.failed
 
 # %% ../nbs/api/13b_sessions.ipynb #a98261cc
 def as_run(
