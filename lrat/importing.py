@@ -43,9 +43,8 @@ def _each(read):
 def _sessions(read):
     def runs(source, tools, notes, unknown):
         for session in read(progress(_values(source, notes), "importing"), notes):
-            if run := as_run(session, tools, notes, unknown):
-                run.query_id = session.session_id or ""
-                yield session.where, run
+            made = cautiously(lambda session, where, notes: filter(None, [as_run(session, tools, notes, unknown)]), session, session.where, notes)
+            yield from ((session.where, run) for run in made)
     return runs
 
 def _named(run, tools, unknown):

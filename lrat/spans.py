@@ -174,8 +174,8 @@ def _span_pieces(values, notes, joined):
             notes.add("logs or metrics, not spans" if other else "no line of OTLP", where, value)
             continue
         for span in cautiously(spans_of, value, where, notes):
-            if talk := span["attributes"].get("gen_ai.conversation.id"): joined[span["traceId"]] = f"conversation {talk}"
-            yield span["traceId"], where, span
+            if talk := span["attributes"].get("gen_ai.conversation.id"): joined[str(span["traceId"])] = f"conversation {talk}"
+            yield str(span["traceId"]), where, span
 
 def span_sessions(
     values:Iterable[tuple[str,object]], # From `read_values`
