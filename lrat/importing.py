@@ -80,7 +80,7 @@ class Form:
 FORMS = {
     "chat": Form("chat messages with tool calls, JSON or JSON lines", _sessions(_each(chat_sessions)),
                  lambda v: "messages" in v or "role" in v or isinstance(v.get("body"), dict) and "messages" in v["body"]),
-    "responses": Form("items of the Responses API", _sessions(_each(response_sessions)), lambda v: "input" in v or "output" in v or "items" in v),
+    "responses": Form("items of the Responses API", _sessions(response_sessions), lambda v: "input" in v or "output" in v or "items" in v),
     "spans": Form("OTLP JSON lines: OpenTelemetry GenAI, OpenInference", _sessions(span_sessions), lambda v: "resourceSpans" in v),
     "langsmith": Form("runs exported from LangSmith, JSON lines", _sessions(langsmith_sessions), lambda v: "run_type" in v),
     "atif": Form("trajectories of Harbor", _sessions(_each(atif_sessions)), lambda v: str(v.get("schema_version", "")).startswith("ATIF")),
