@@ -145,7 +145,8 @@ def lrat_stats(
     "Count a run folder (Table 1, then transitions, evidence and reasoning lengths) or a pairs file"
     judged = read_qrels(qrels) if qrels and Path(source).exists() else None
     if Path(source).is_dir():
-        if against or against_qrels or figure: raise LratError(f"{source}: is a folder of runs; --against, --against_qrels and --figure are for a file of pairs")
+        if against or against_qrels or figure:
+            raise LratError(f"{source}: is a folder of runs; --against, --against_qrels and --figure are for a file of pairs")
         asked = read_questions(questions) if questions else None
         print(describe_runs(count_runs(source, asked), seed=seed))
         print(describe_behaviour(observe_runs(source, asked, judged, verdicts, tokenizer), seed=seed))

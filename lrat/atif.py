@@ -44,7 +44,9 @@ def atif_sessions(
     if isinstance(value, list):
         for one in value: yield from atif_sessions(one, where, notes)
         return
-    if not isinstance(value, dict) or not str(value.get("schema_version", "")).startswith("ATIF"): notes.add("no trajectory of ATIF", where, value); return
+    if not isinstance(value, dict) or not str(value.get("schema_version", "")).startswith("ATIF"):
+        notes.add("no trajectory of ATIF", where, value)
+        return
     agent, steps = value.get("agent") or {}, value.get("steps") or []
     name = value.get("trajectory_id") or value.get("session_id")
     about = {"model": agent["model_name"]} if agent.get("model_name") else {}
@@ -55,4 +57,5 @@ def atif_sessions(
         if step.get("is_copied_context"): notes.add("a step copied from an earlier trajectory, left out", where)
         else: session.events += step_events(step, where, notes)
     yield session
-    for helper in value.get("subagent_trajectories") or []: yield from atif_sessions({"schema_version": value["schema_version"], **helper}, where, notes, str(name or where))
+    for helper in value.get("subagent_trajectories") or []:
+        yield from atif_sessions({"schema_version": value["schema_version"], **helper}, where, notes, str(name or where))

@@ -27,9 +27,8 @@ def text_of(
 
 def _thoughts(message):
     "Thinking kept beside the content; two fields with the same words are one thought"
-    said = [message.get("reasoning_content"), message.get("reasoning"), text_of(message.get("reasoning_details"), (*_TEXT, *_THINKING, "reasoning.text"))
-            if isinstance(message.get("reasoning_details"), list) else None]
-    content = message.get("content")
+    said, details, content = [message.get("reasoning_content"), message.get("reasoning")], message.get("reasoning_details"), message.get("content")
+    if isinstance(details, list): said.append(text_of(details, (*_TEXT, *_THINKING, "reasoning.text")))
     if isinstance(content, list): said.append(text_of(content, _THINKING))
     return dict.fromkeys(text for text in said if isinstance(text, str) and text.strip())
 
@@ -39,7 +38,8 @@ def _calls(message, where, notes):
         if not isinstance(function, dict) or not function.get("name"): notes.add("a call that names no tool", where, call); continue
         arguments = function.get("arguments", function.get("input"))
         yield Event("call", arguments, str(function["name"]), call.get("id"))
-    if isinstance(old := message.get("function_call"), dict) and old.get("name"): yield Event("call", old.get("arguments"), old["name"])
+    old = message.get("function_call")
+    if isinstance(old, dict) and old.get("name"): yield Event("call", old.get("arguments"), old["name"])
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool", "function": "tool"}
 
@@ -109,13 +109,14 @@ def session_id_of(
     "The id that it names"
     return next((str(value[name]) for name in IDS if isinstance(value.get(name), (str, int)) and str(value[name]).strip()), None)
 
-def _reply(value):
+def _reply(value, where, notes):
     "Messages of a logged response: of its first choice, or its chunks"
     response = value.get("response", value if "choices" in value else None)
     if isinstance(response, list): return response
     for one in _inner(response, "body") if isinstance(response, dict) else []:
-        for choice in one.get("choices") or []:
-            if isinstance(choice, dict) and isinstance(choice.get("message"), dict): return [choice["message"]]
+        said = [c["message"] for c in one.get("choices") or [] if isinstance(c, dict) and isinstance(c.get("message"), dict)]
+        for message in said[1:]: notes.add("another choice of a response, left out", where, message)
+        if said: return said[:1]
     return []
 
 def chat_sessions(
@@ -127,8 +128,9 @@ def chat_sessions(
     if isinstance(value, list) and not any(isinstance(v, dict) and ("role" in v or is_chunk(v)) for v in value):
         for one in value: yield from chat_sessions(one, where, notes)
         return
-    holder = next((v for v in _inner(value, "request", "body") if isinstance(v.get("messages"), list)), None) if isinstance(value, dict) else None
-    messages = value if isinstance(value, list) else [*holder["messages"], *_reply(value)] if holder else None
+    holders = _inner(value, "request", "body") if isinstance(value, dict) else []
+    holder = next((v for v in holders if isinstance(v.get("messages"), list)), None)
+    messages = value if isinstance(value, list) else [*holder["messages"], *_reply(value, where, notes)] if holder else None
     if messages is None:
         notes.add("a piece of a stream outside a conversation" if is_chunk(value) else "no conversation", where, value)
         return

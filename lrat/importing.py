@@ -43,8 +43,8 @@ def _each(read):
 def _sessions(read):
     def runs(source, tools, notes, unknown):
         for session in read(progress(_values(source, notes), "importing"), notes):
-            made = cautiously(lambda session, where, notes: filter(None, [as_run(session, tools, notes, unknown)]), session, session.where, notes)
-            yield from ((session.where, run) for run in made)
+            made = cautiously(lambda session, where, notes: [as_run(session, tools, notes, unknown)], session, session.where, notes)
+            yield from ((session.where, run) for run in made if run)
     return runs
 
 def _named(run, tools, unknown):
@@ -80,11 +80,13 @@ class Form:
 FORMS = {
     "chat": Form("chat messages with tool calls, JSON or JSON lines", _sessions(_each(chat_sessions)),
                  lambda v: "messages" in v or "role" in v or isinstance(v.get("body"), dict) and "messages" in v["body"]),
-    "responses": Form("items of the Responses API", _sessions(response_sessions), lambda v: "input" in v or "output" in v or "items" in v),
+    "responses": Form("items of the Responses API", _sessions(response_sessions),
+                      lambda v: "input" in v or "output" in v or "items" in v),
     "spans": Form("OTLP JSON lines: OpenTelemetry GenAI, OpenInference", _sessions(span_sessions), lambda v: "resourceSpans" in v),
     "langsmith": Form("runs exported from LangSmith, JSON lines", _sessions(langsmith_sessions), lambda v: "run_type" in v),
     "atif": Form("trajectories of Harbor", _sessions(_each(atif_sessions)), lambda v: str(v.get("schema_version", "")).startswith("ATIF")),
-    "runs": Form("run files in any dialect, and sessions recorded by our servers", _run_files(_read_runs), lambda v: "result" in v and "query_id" in v),
+    "runs": Form("run files in any dialect, and sessions recorded by our servers", _run_files(_read_runs),
+                 lambda v: "result" in v and "query_id" in v),
     "browsecomp": Form("runs of BrowseComp-Plus, a folder or (encrypted) JSON lines", _run_files(iterate_browsecomp_runs)),
 }
 
@@ -151,7 +153,9 @@ class _Folder:
             elif kept and len(run.steps) < len(before.steps): self._count(where, before) # The longer of the two, which comes later
             return ours and not (kept and len(run.steps) < len(before.steps))
         if kept or goes_on(before, run): self.notes.add("a session that is there twice; the longer is kept", where, f"as {first}")
-        else: self.notes.add("two sessions with one id; the first is kept", where, f"{run.query_id!r} is the id of {first}, give each its own")
+        else:
+            self.notes.add("two sessions with one id; the first is kept", where,
+                           f"{run.query_id!r} is the id of {first}, give each its own")
         return not kept and goes_on(before, run)
 
     def _count(self, where, run):
@@ -183,8 +187,8 @@ def import_runs(
         folder = _Folder(out, form, notes)
         for where, run in FORMS[form].runs(source, tools, notes, unknown): folder.add(where, run)
         searches, browses = (sum(row[n] for row in folder.rows.values()) for n in (0, 1))
-        account = {"form": form, "source": source.name, "runs": len(folder.rows), "runs_with_search": sum(row[0] > 0 for row in folder.rows.values()),
-                   "searches": searches, "browses": browses, "other_tools": dict(sorted((+unknown).items())), "notes": notes.as_dict()}
+        account = {"form": form, "source": source.name, "runs": len(folder.rows), "searches": searches, "browses": browses,
+                   "runs_with_search": sum(row[0] > 0 for row in folder.rows.values()), "other_tools": dict(sorted((+unknown).items())), "notes": notes.as_dict()}
         if folder.rows: write_json(out/ACCOUNT, account)
     if not folder.rows: raise InputError(_nothing(source, form, notes))
     if not searches:

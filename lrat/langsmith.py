@@ -35,7 +35,8 @@ def chat_message(
             "reasoning_content": fields.get("reasoning_content") or more.get("reasoning_content")}
 
 def _events(messages, where, notes):
-    messages = messages[0] if isinstance(messages, list) and messages and isinstance(messages[0], list) and not isinstance(messages[0][0], str) else messages
+    first = messages[0] if isinstance(messages, list) and messages else None
+    if isinstance(first, list) and not isinstance(first[0], str): messages = first # A batch of one
     return [event for message in messages or [] for event in message_events(chat_message(message), where, notes)]
 
 # %% ../nbs/api/13g_langsmith.ipynb #55c0b83e
@@ -66,13 +67,14 @@ _DOCIDS = ("id", "metadata.docid", "metadata.doc_id", "metadata.id", "metadata.s
 def _documents(outputs):
     rows = outputs.get("documents", outputs.get("output")) if isinstance(outputs, dict) else outputs
     rows = [row.get("kwargs", row) for row in rows or [] if isinstance(row, dict)]
-    ids = [next((str(found[0]) for found in (walk(row, path) for path in _DOCIDS) if found and isinstance(found[0], (str, int))), None) for row in rows]
-    return [{"docid": docid, "text": row.get("page_content")} for docid, row in zip(ids, rows) if docid]
+    named = [[found[0] for path in _DOCIDS if (found := walk(row, path)) and isinstance(found[0], (str, int))] for row in rows]
+    return [{"docid": str(ids[0]), "text": row.get("page_content")} for ids, row in zip(named, rows) if ids]
 
 def _output_messages(outputs):
     generations = outputs.get("generations")
     while isinstance(generations, list) and generations: generations = generations[0]
-    if isinstance(generations, dict): return [generations.get("message") or {"role": "assistant", "content": generations.get("text")}]
+    if isinstance(generations, dict):
+        return [generations.get("message") or {"role": "assistant", "content": generations.get("text")}]
     if isinstance(outputs.get("choices"), list): return [choice["message"] for choice in outputs["choices"][:1]]
     if isinstance(outputs.get("messages"), list): return outputs["messages"]
     return [outputs.get("output") if isinstance(outputs.get("output"), dict) else outputs] if outputs.get("role") or outputs.get("output") else []
@@ -95,7 +97,8 @@ def run_node(
         node.tool, node.arguments, (node.result, node.call_id) = row.get("name"), _arguments(inputs), _tool_result(outputs)
         if node.failed and node.result is None: node.result = str(row["error"])
     elif kind == "retriever":
-        node.tool, node.arguments, node.result = row.get("name") or "retriever", {"query": inputs.get("query", inputs.get("input"))}, _documents(outputs)
+        node.tool, node.arguments = row.get("name") or "retriever", {"query": inputs.get("query", inputs.get("input"))}
+        node.result = _documents(outputs)
         node.docids = tuple(d["docid"] for d in node.result)
     return node
 
@@ -105,7 +108,8 @@ _ASKED = ("question", "input", "query")
 def _pieces(values, notes):
     for where, row in values:
         if not isinstance(row, dict) or "run_type" not in row: notes.add("no run of LangSmith", where, row); continue
-        key = row.get("trace_id") or str(row.get("dotted_order") or "").split(".")[0].partition("Z")[2] or row.get("id") or row.get("run_id")
+        root = str(row.get("dotted_order") or "").split(".")[0].partition("Z")[2]
+        key = row.get("trace_id") or root or row.get("id") or row.get("run_id")
         if key: yield str(key), where, row
         else: notes.add("a run without an id", where, row.get("name", ""))
 
@@ -121,8 +125,9 @@ def _trace(pieces, where, notes):
         if asked: events.insert(0, Event("user", text_of(asked)))
     extra = root.get("extra") if isinstance(root.get("extra"), dict) else {}
     about = {name: value for name, value in (extra.get("metadata") or {}).items() if isinstance(value, (str, int, float))}
-    trace = next((str(row["trace_id"]) for _, row in pieces if row.get("trace_id")), None) or str(root.get("id") or root.get("run_id") or "") or None
-    yield Session(where, events, trace, f"failed: {root['error']}"[:200] if root.get("error") else None, {"langsmith": about} if about else {})
+    trace = next(filter(None, (*(row.get("trace_id") for _, row in pieces), root.get("id"), root.get("run_id"))), None)
+    status = f"failed: {root['error']}"[:200] if root.get("error") else None
+    yield Session(where, events, str(trace) if trace else None, status, {"langsmith": about} if about else {})
 
 def langsmith_sessions(
     values:Iterable[tuple[str,object]], # From `read_values`

@@ -79,9 +79,11 @@ def merged_weights(
     if len(tokenizers) > 1: raise LratError(f"the reasoning was counted by {' and by '.join(tokenizers)}; mine again with one tokenizer")
     for file in files:
         if np.isnan(file.lengths).any():
-            raise InputError(f"{file.path}: pair {int(np.isnan(file.lengths).argmax()) + 1} has a weight, but no 'reasoning_len' to weigh it anew")
+            number = int(np.isnan(file.lengths).argmax()) + 1
+            raise InputError(f"{file.path}: pair {number} has a weight, but no 'reasoning_len' to weigh it anew")
     scale = weight_scale(np.concatenate([file.lengths[rows] for file, rows in zip(files, chosen)]))
-    weights = [np.where(file.lengths[rows] == 0, file.weights[rows], scale.weight(file.lengths[rows])) for file, rows in zip(files, chosen)]
+    weights = [np.where(file.lengths[rows] == 0, file.weights[rows], scale.weight(file.lengths[rows]))
+               for file, rows in zip(files, chosen)]
     return weights, {"beta": scale.beta, "mu": scale.mu}
 
 # %% ../nbs/api/20a_merging.ipynb #b345455d
@@ -93,7 +95,8 @@ def _taken(files, equal, rng):
 
 def _lines(files, chosen, weights, order)->Iterator[dict]:
     "The pairs in their new order"
-    owner, number = np.repeat(np.arange(len(files)), [len(rows) for rows in chosen]), np.concatenate([np.arange(len(rows)) for rows in chosen])
+    owner = np.repeat(np.arange(len(files)), [len(rows) for rows in chosen])
+    number = np.concatenate([np.arange(len(rows)) for rows in chosen])
     handles = [open(file.path, "rb") for file in files]
     try:
         for which, row in progress(zip(owner[order], number[order]), "merging", total=len(order)):
@@ -113,7 +116,8 @@ def merge_pairs(
     "Merge files of pairs, shuffled and weighted anew; raises `LratError` where they cannot be put together"
     if len(paths) < 2: raise LratError("one file alone is not merged; name two or more")
     names = [Path(path).resolve() for path in paths]
-    if len(set(names)) < len(names): raise LratError(f"{next(p for p, n in zip(paths, names) if names.count(n) > 1)}: is named twice; its pairs would count twice")
+    twice = next((path for path, name in zip(paths, names) if names.count(name) > 1), None)
+    if twice: raise LratError(f"{twice}: is named twice; its pairs would count twice")
     if Path(out).resolve() in names: raise LratError(f"{out}: is one of the files to merge; choose another name to write to")
     rng, files = np.random.default_rng(seed), [scan_pairs(path) for path in paths]
     chosen = _taken(files, equal, rng)
@@ -122,10 +126,11 @@ def merge_pairs(
     with open_atomic(out) as file:
         for pair in _lines(files, chosen, weights, order): file.write(to_json(pair) + "\n")
     skipped = sum((Counter(f.account.get("skipped", {})) for f in files), Counter())
-    account = {"merged": [{"file": f.path.name, "sha256": sha256_file(f.path), "pairs": len(f.starts), "taken": len(rows), "account": f.account}
-                          for f, rows in zip(files, chosen)],
-               "preset": " + ".join(dict.fromkeys(str(f.account.get("preset", "unknown")) for f in files)), "equal": equal, "seed": seed, "pairs": len(order),
-               "satisfied": int(sum(f.satisfied[rows].sum() for f, rows in zip(files, chosen))), "skipped": dict(sorted(skipped.items())), **scale}
+    merged = [{"file": f.path.name, "sha256": sha256_file(f.path), "pairs": len(f.starts), "taken": len(rows), "account": f.account}
+              for f, rows in zip(files, chosen)]
+    account = {"preset": " + ".join(dict.fromkeys(str(f.account.get("preset", "unknown")) for f in files)), "equal": equal, "seed": seed,
+               "pairs": len(order), "satisfied": int(sum(f.satisfied[rows].sum() for f, rows in zip(files, chosen))),
+               "skipped": dict(sorted(skipped.items())), **scale, "merged": merged}
     write_json(f"{out}.account.json", account)
     return account
 
@@ -140,4 +145,5 @@ def lrat_merge(
     "Merge files of training pairs, shuffled, on one scale of weights"
     account = merge_pairs(files, out, equal, seed)
     parts = ", ".join(f"{part['taken']} of {part['pairs']} of {part['file']}" for part in account["merged"])
-    print(f"{out}: {account['pairs']} pairs ({parts})" + (f"; beta {account['beta']:g}, mu {account['mu']:.4f}" if account["beta"] else "; unweighted"))
+    scale = f"beta {account['beta']:g}, mu {account['mu']:.4f}" if account["beta"] else "unweighted"
+    print(f"{out}: {account['pairs']} pairs ({parts}); {scale}")

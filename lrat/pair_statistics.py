@@ -46,7 +46,8 @@ class PairColumns:
 def _number(row, name, where, missing):
     value = row.get(name, missing)
     if value is None: return missing
-    if isinstance(value, bool) or not isinstance(value, (int, float)): raise InputError(f"{where}: field {name!r} is {type(value).__name__}, not a number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InputError(f"{where}: field {name!r} is {type(value).__name__}, not a number")
     return float(value)
 
 def read_pairs(
@@ -129,7 +130,8 @@ def describe_pairs(
     return "\n".join(f"{name}: {_words(value)}" for name, value in table.items())
 
 # %% ../nbs/api/24h_pair_statistics.ipynb #03212b66
-_KINDS = (".png", ".svg", ".pdf")
+_KINDS = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}, # What would differ from day to day is left out
+          ".pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
 
 def draw_pairs(
     columns:PairColumns, # From `read_pairs`
@@ -141,12 +143,13 @@ def draw_pairs(
     matplotlib, figures = require("matplotlib", "notebooks"), require("matplotlib.figure", "notebooks")
     with matplotlib.rc_context({"font.size": 7.5, "svg.hashsalt": "lrat", "axes.spines.top": False, "axes.spines.right": False}):
         figure = figures.Figure(figsize=(6.7, 2), layout="constrained")
-        for axis, (values, label) in zip(figure.subplots(1, 3), ((columns.lengths, "tokens of reasoning"), (columns.negatives, "negatives"), (columns.weights, "weight"))):
+        panels = (columns.lengths, "tokens of reasoning"), (columns.negatives, "negatives"), (columns.weights, "weight")
+        for axis, (values, label) in zip(figure.subplots(1, 3), panels):
             values = np.frombuffer(values, dtype=values.typecode)
             values = values[~np.isnan(values)]
             axis.set(xlabel=label, ylabel="pairs")
             if not len(values): axis.text(.5, .5, "not in the file", ha="center", transform=axis.transAxes); continue
             axis.hist(values, bins=min(40, max(1, len(np.unique(values[:1000])))), color="#56B4E9")
-            for level, style in ((.5, "-"), (.9, ":")): axis.axvline(np.quantile(values, level), color="#D55E00", linestyle=style, linewidth=1)
-        metadata = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}, ".pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
-        with open_atomic(out, "wb") as file: figure.savefig(file, format=out.suffix[1:], dpi=200, metadata=metadata[out.suffix])
+            for level, style in ((.5, "-"), (.9, ":")):
+                axis.axvline(np.quantile(values, level), color="#D55E00", linestyle=style, linewidth=1)
+        with open_atomic(out, "wb") as file: figure.savefig(file, format=out.suffix[1:], dpi=200, metadata=_KINDS[out.suffix])

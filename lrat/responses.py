@@ -14,7 +14,8 @@ from .traces import group
 # %% ../nbs/api/13e_responses.ipynb #acce3567
 def _said(item):
     kind = ROLES.get(item.get("role", "user"))
-    return [Event("text" if kind == "assistant" else kind, text_of(item.get("content")))] if kind in ("system", "user", "assistant") else None
+    if kind not in ("system", "user", "assistant"): return None
+    return [Event("text" if kind == "assistant" else kind, text_of(item.get("content")))]
 
 def _reasoning(item):
     parts = [text_of(item.get(name), ("reasoning_text", "summary_text", "text")) for name in ("content", "summary")]
@@ -35,7 +36,9 @@ def _files(item):
 def _web(item):
     action = item.get("action") or {}
     if action.get("type") == "open_page": tool, arguments, result = "open_page", {"url": action.get("url")}, ""
-    else: tool, arguments, result = "web_search", {"query": action.get("query") or action.get("queries")}, action.get("sources") or []
+    else:
+        tool, arguments = "web_search", {"query": action.get("query") or action.get("queries")}
+        result = action.get("sources") or []
     return [Event("call", arguments, tool, item.get("id")), Event("result", result, None, item.get("id"), item.get("status") == "failed")]
 
 ITEMS = {"message": _said, "reasoning": _reasoning, "function_call": _call, "function_call_output": _result, "custom_tool_call": _call,
@@ -144,7 +147,8 @@ def response_sessions(
             if chained and own in seen: notes.add("the same response twice", where, own)
             else: found += cautiously(value_sessions, piece["value"], where, notes)
             seen.add(own)
-        if previous := _link(links[0][1]["value"])[1]: notes.add("a response that goes on from one that is not in the log", links[0][0], previous)
+        where, piece = links[0]
+        if previous := _link(piece["value"])[1]: notes.add("a response that goes on from one that is not in the log", where, previous)
         if not chained or not found: yield from found; continue
         first = found[0]
         for later in found[1:]: first.events += later.events

@@ -94,7 +94,9 @@ def _numbered_message(row):
 def _event_message(event):
     "OpenTelemetry before 1.37: one message an event"
     row = {"role": event["name"].split(".")[1], **event["attributes"]}
-    if event["name"] == "gen_ai.choice": row = {"role": "assistant", **(parse(row.get("message")) if isinstance(parse(row.get("message")), dict) else event["attributes"])}
+    if event["name"] == "gen_ai.choice":
+        made = parse(row.get("message"))
+        row = {"role": "assistant", **(made if isinstance(made, dict) else event["attributes"])}
     return row | {"tool_calls": parse(row.get("tool_calls")) or [], "tool_call_id": row.get("id")}
 
 def _messages(span, where, notes):
@@ -114,7 +116,8 @@ def _messages(span, where, notes):
         if re.fullmatch(r"gen_ai\.((system|user|assistant|tool)\.message|choice)", event["name"]):
             sides[event["name"] == "gen_ai.choice"] += message_events(_event_message(event), where, notes)
     told = parse(span["attributes"].get("gen_ai.system_instructions"))
-    if isinstance(told, list): sides[0].insert(0, Event("system", "\n".join(str(p.get("content", "")) for p in told if isinstance(p, dict))))
+    told = "\n".join(str(part.get("content", "")) for part in told if isinstance(part, dict)) if isinstance(told, list) else ""
+    if told: sides[0].insert(0, Event("system", told))
     return sides
 
 # %% ../nbs/api/13f_spans.ipynb #fc99a90d
@@ -150,10 +153,11 @@ def span_node(
     kind = _OPERATIONS.get(a.get("gen_ai.operation.name") or a.get("openinference.span.kind"), "other")
     if kind == "other" and ("gen_ai.prompt.0.role" in a or "gen_ai.completion.0.role" in a): kind = "model"
     start, end = (int(span.get(name) or 0) for name in ("startTimeUnixNano", "endTimeUnixNano"))
-    node = Node(kind, span.get("spanId") or where, span.get("parentSpanId") or None, start, end,
+    node = Node(kind, span["spanId"], span.get("parentSpanId") or None, start, end,
                 failed=str((span.get("status") or {}).get("code")) in ("2", "STATUS_CODE_ERROR"))
     if kind == "model": node.inputs, node.outputs = _messages(span, where, notes)
-    for name, value in (_tool(span) if kind == "tool" else _retriever(span) if kind == "retriever" else {}).items(): setattr(node, name, value)
+    more = _tool(span) if kind == "tool" else _retriever(span) if kind == "retriever" else {}
+    for name, value in more.items(): setattr(node, name, value)
     return node
 
 # %% ../nbs/api/13f_spans.ipynb #d22c9c91
@@ -187,13 +191,16 @@ def span_sessions(
 
 def _trace(pieces, where, notes):
     spans = [span for _, span in pieces]
-    nodes = [span_node(span, place, notes) for place, span in pieces]
-    if all(node.kind == "other" for node in nodes): notes.add("a trace without a model, tool or retriever", where, spans[0].get("name", "")); return
+    nodes = [span_node({**span, "spanId": span.get("spanId") or f"unnamed {n}"}, place, notes) for n, (place, span) in enumerate(pieces)]
+    if all(node.kind == "other" for node in nodes):
+        notes.add("a trace without a model, tool or retriever", where, spans[0].get("name", ""))
+        return
     events = transcript(nodes, where, notes)
-    talk = next((s["attributes"]["gen_ai.conversation.id"] for s in spans if s["attributes"].get("gen_ai.conversation.id")), None)
+    talk = next(filter(None, (s["attributes"].get("gen_ai.conversation.id") for s in spans)), None)
     if not any(e.kind == "user" for e in events):
         outer = next((s["attributes"] for s in spans if not s.get("parentSpanId")), {})
-        if asked := next((outer[k] for k in _ASKED if k in outer), None): events.insert(0, Event("user", text_of(asked) if isinstance(asked, list) else asked))
+        asked = next((outer[k] for k in _ASKED if k in outer), None)
+        if asked: events.insert(0, Event("user", text_of(asked) if isinstance(asked, list) else asked))
     model = next((s["attributes"][k] for s in spans for k in ("gen_ai.request.model", "llm.model_name") if k in s["attributes"]), None)
     about = {"model": model} if model else {}
     yield Session(where, events, str(talk or spans[0]["traceId"]), None, about | {"conventions": _conventions(spans)})

@@ -27,12 +27,15 @@ def group(
         if joined:
             table.execute("CREATE TABLE joined (key TEXT PRIMARY KEY, whole TEXT)")
             table.executemany("INSERT INTO joined VALUES (?, ?)", joined.items())
-            table.execute("UPDATE pieces SET key = (SELECT whole FROM joined WHERE joined.key = pieces.key) WHERE key IN (SELECT key FROM joined)")
+            table.execute("UPDATE pieces SET key = (SELECT whole FROM joined WHERE joined.key = pieces.key) "
+                          "WHERE key IN (SELECT key FROM joined)")
         table.execute("CREATE INDEX by_key ON pieces (key)")
         for key, _ in table.execute("SELECT key, MIN(rowid) AS first FROM pieces GROUP BY key ORDER BY first"):
-            yield [(where, json.loads(body)) for where, body in table.execute("SELECT place, body FROM pieces WHERE key = ? ORDER BY rowid", (key,))]
+            rows = table.execute("SELECT place, body FROM pieces WHERE key = ? ORDER BY rowid", (key,))
+            yield [(where, json.loads(body)) for where, body in rows]
     except sqlite3.OperationalError as error:
-        raise LratError(f"the pieces of the log could not be sorted ({error}); make room for temporary files, or name another place in SQLITE_TMPDIR") from None
+        raise LratError(f"the pieces of the log could not be sorted ({error}); make room for temporary files, "
+                        "or name another place in SQLITE_TMPDIR") from None
     finally: table.close()
 
 # %% ../nbs/api/13d_traces.ipynb #00947032
@@ -91,7 +94,8 @@ def _same_call(node, event):
     if node.call_id and event.call_id: return node.call_id == event.call_id
     if node.kind == "retriever":
         values = parse(event.value)
-        return isinstance(values, dict) and node.arguments["query"] in [v for value in values.values() for v in (value if isinstance(value, list) else [value])]
+        asked = [v for value in values.values() for v in (value if isinstance(value, list) else [value])] if isinstance(values, dict) else []
+        return node.arguments["query"] in asked
     return node.tool == event.tool and _canonical(node.arguments) == _canonical(event.value)
 
 def _place(node, timed, taken):
