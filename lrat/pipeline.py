@@ -61,7 +61,8 @@ def link_published(out, data, stems, train):
     needed = [*["train.tsv"] * train, *(n for s in stems for b in [BENCHMARKS[s]] for n in (b.corpus, f"{b.stem}.tsv", f"{b.stem}.qrels"))]
     missing = [name for name in needed if not (data/name).is_file()]
     if missing: raise LratError(f"{data}: lacks {', '.join(missing)}; put the published files there (README, 'The paper's profile')")
-    for name in needed:
+    known = [name for name in ["train.qrels"] * train if (data/name).is_file()] # Evidence of training questions is not published for all
+    for name in needed + known:
         if not (out/name).exists(): os.symlink((data/name).resolve(), out/name)
 
 def make_index(out, data, corpus, kind, retriever, model=None):

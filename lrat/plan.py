@@ -295,7 +295,8 @@ def make_plan(
     stages += _fig8b(settings, assumed)
     if "fig4c" not in left_out(settings): stages += _fig4c(settings, count, reported, assumed)
     answers = sum(stage.counts.get("runs", 0) for stage in stages if "fanoutqa" not in stage.name) # Those have no answers to compare with
-    stages.append(_judge("judge answers", settings, "run files", {"answers": answers}, assumed, settings.evaluation.answer_judge))
+    if settings.evaluation.answer_judge != "rule":
+        stages.append(_judge("judge answers", settings, "run files", {"answers": answers}, assumed, settings.evaluation.answer_judge))
     once = {}
     for stage in stages: once.setdefault(stage.name, stage) # An index that collection or two benchmarks share is made once
     return list(once.values())

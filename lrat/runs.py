@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DIALECTS', 'SEARCH_TOOLS', 'BROWSE_TOOLS', 'STEP_TYPES', 'Dialect', 'result_docids', 'format_results',
            'format_document', 'Step', 'Search', 'Browse', 'thoughts', 'visible', 'Run', 'run_metadata_of', 'read_run',
-           'write_run', 'iterate_runs']
+           'run_name', 'write_run', 'iterate_runs']
 
 # %% ../nbs/api/13_runs.ipynb #7e1205af
 import json, re
@@ -211,16 +211,21 @@ def _read_step(step, where):
         output = "\n".join(str(part.get("text") or "") if isinstance(part, dict) else str(part) for part in output)
     return Step(kind, step.get("tool_name"), step.get("arguments"), output, step.get("reasoning_content"))
 
+def run_name(
+    query_id:str, # Any text
+)->str: # `run_<query_id>`, signs that a file's name may not hold written as %xx
+    "The name of a run, which is that of its file without .json"
+    return "run_" + re.sub(r"[^\w.-]", lambda m: f"%{ord(m[0]):02x}", query_id)
+
 def write_run(
     folder:str|Path, # Where run files lie
     run:Run, # The run
 )->Path: # `run_<query_id>.json`
     "Write a run, atomically"
-    name = re.sub(r"[^\w.-]", lambda m: f"%{ord(m[0]):02x}", run.query_id)
     row = {"metadata": run.metadata, "query_id": run.query_id, "query": run.query, "answer": run.answer,
            "tool_call_counts": run.tool_call_counts, "tool_call_counts_all": run.tool_call_counts_all, "status": run.status,
            "retrieved_docids": run.retrieved_docids, "result": [_written(step) for step in run.steps]}
-    path = Path(folder)/f"run_{name}.json"
+    path = Path(folder)/f"{run_name(run.query_id)}.json"
     write_json(path, row)
     return path
 
