@@ -129,7 +129,7 @@ def test_a_judge_that_times_out_is_no_wrong_answer(folder):
         asked = read_questions(folder/"q.tsv")
         with pytest.raises(LratError, match=r"0 unreadable, \d+ failed; last: no reply within"): judge_answers(folder/"runs", asked, judge, folder/"v.jsonl")
     table = score_runs(folder/"runs", asked, correct=read_answer_verdicts(folder/"v.jsonl"))
-    assert np.nansum(table.column("success")) == 12 and 0 not in table.column("success") # Stopped after 1, 10 to 20; none is wrong
+    assert np.nansum(table.column("success")) == 13 and 0 not in table.column("success") # Stopped after 1, 2, 10 to 20; none is wrong
     assert "answers without a verdict (not counted as wrong" in table.note
 
 
