@@ -7,7 +7,7 @@ __all__ = ['LONGEST', 'CHAT', 'SPENT', 'SILENT', 'CUT', 'AMISS', 'describe_tools
            'ChatAgent', 'amiss', 'Conversation', 'ChatPolicy']
 
 # %% ../nbs/api/17_chat_policy.ipynb #9a7b654b
-import dataclasses, json, math, re
+import dataclasses, json, math, re, time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -150,6 +150,8 @@ class Conversation:
     returned:set[str]=field(default_factory=set) # Documents that searches returned
     used:dict=field(default_factory=lambda: {"prompt_tokens": 0, "completion_tokens": 0, "requests": 0})
     context:int=0 # Tokens of the last request and its reply
+    started:float=field(default_factory=time.monotonic)
+    seconds:float=0. # From there to the last reply
 
     def add(self, *messages):
         "Two messages of the user in a row become one, as some chat templates demand"
@@ -201,8 +203,8 @@ class ChatPolicy(Policy):
         return Conversation([{"role": self.agent.protocol.system, "content": self.prompt}, {"role": "user", "content": question}])
 
     def account(self, state:Conversation)->dict:
-        "Tokens and requests used by the run, and what was wrong with messages"
-        return {"usage": dict(state.used)}
+        "Tokens and requests used by the run, what was wrong with messages, and the seconds from the question to the last reply"
+        return {"usage": dict(state.used), "seconds": state.seconds}
 
     async def act(self, state, observation, remaining):
         "Pass on what came back and return what the model does next"
@@ -245,7 +247,8 @@ class ChatPolicy(Policy):
         for attempt in range(2):
             body = {**self.fields(), **protocol.offer(self.tools), **(protocol.forbid if last else {}), **extra,
                     **self._limit(state, last), protocol.history: state.messages}
-            reply = await self.model.send(protocol.path, body, read=protocol.read)
+            try: reply = await self.model.send(protocol.path, body, read=protocol.read)
+            finally: state.seconds = round(time.monotonic() - state.started, 3)
             self._count(state, reply)
             if not (trouble := amiss(reply, last)):
                 if "<tool_call>" in reply.content:

@@ -37,7 +37,7 @@ def run_metadata(
     return json.loads(to_json(made)) # As it will be read back
 
 # %% ../nbs/api/18_collection.ipynb #0a5d88a0
-FREE = {"code_version", "usage"} # Metadata in which runs of one folder may differ
+FREE = {"code_version", "usage", "seconds"} # Metadata in which runs of one folder may differ
 OUTAGE = 16 # Runs that fail in a row before a collection gives up
 
 def _finished(out, questions, settings):

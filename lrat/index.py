@@ -7,6 +7,7 @@ __all__ = ['build_index', 'open_index', 'lrat_index', 'lrat_search']
 
 # %% ../nbs/api/12_index.ipynb #022738a3
 import dataclasses, os
+from collections.abc import Callable
 from pathlib import Path
 from fastcore.script import Param
 from .assets import ASSETS
@@ -19,12 +20,13 @@ from .retrieval import Retriever, retriever_kind, snippet
 from .settings import LratError, RetrieverSettings, command
 
 # %% ../nbs/api/12_index.ipynb #a8e5a315
-def _about(corpus, kind, settings, encoder, model, out):
+def _about(corpus, kind, settings, encoder, model, out, store="float32"):
     path = str(corpus.path)
     about = {"kind": kind, "corpus": os.path.relpath(path, out), "corpus_sha256": corpus.sha256, "documents": len(corpus)}
     if kind == "bm25": return about | {"k1": K1, "b": B}
+    stored = {} if store == "float32" else {"store": store} # What was built before there was a choice stays what it is
     name = model if model in ASSETS or not Path(model).exists() else os.path.relpath(model, out)
-    return about | {"model": name, "retriever": dataclasses.asdict(settings), "encoder": encoder.identity()}
+    return about | {"model": name, "retriever": dataclasses.asdict(settings), "encoder": encoder.identity()} | stored
 
 def _made_from(about): return {k: v for k, v in about.items() if k not in ("corpus", "model", "retriever")}
 
@@ -34,25 +36,32 @@ def build_index(
     out:str|Path, # Folder for the index
     model:str|None=None, # For dense: asset name, folder or hub id; None takes the settings'
     retriever:RetrieverSettings|None=None, # For dense: pooling, prompts and lengths
+    precision:str="auto", # For dense: auto, float32, bfloat16, float16 or int8
+    store:str="float32", # For dense: how vectors are stored; float16 takes half the room
+    processes:int=1, # For dense: encode in so many at once
+    engine:str="local", # For dense: local, or ray for machines under Ray
+    fill:Callable|None=None, # For dense: puts in vectors made elsewhere, given corpus, encoder and folder
 )->dict: # What `index.json` holds
     "Build an index, going on where a killed build stopped; raises `LratError` where `out` holds another"
     out, settings = Path(out).absolute(), retriever or RetrieverSettings()
     if kind not in ("bm25", "dense"): raise LratError(f"unknown kind of index {kind!r}; choose bm25 or dense")
     opened, model = open_corpus(corpus), model or settings.model
-    encoder = make_encoder(settings, model) if kind == "dense" else None
-    about = _about(opened, kind, settings, encoder, model, out)
+    encoder = make_encoder(settings, model, precision) if kind == "dense" else None
+    about = _about(opened, kind, settings, encoder, model, out, store) | ({"imported": True} if fill else {})
     for name in ("index.json", "begun.json"):
         if (out/name).is_file() and _made_from(read_json(out/name)) != _made_from(about):
             raise LratError(f"{out}: holds another index ({_difference(read_json(out/name), about)}); choose another --out or delete it")
     if (out/"index.json").is_file(): return about
     write_json(out/"begun.json", about)
     if kind == "bm25": build_bm25(opened, out/"lucene")
-    else: build_dense(opened, encoder, out)
+    elif fill: fill(opened, encoder, out)
+    else: build_dense(opened, encoder, out, processes=processes, engine=engine, store=store)
     write_json(out/"index.json", about)
     return about
 
 def _difference(old, new):
-    for name in ("kind", "documents", "corpus_sha256", "encoder"):
+    old, new = ({"store": "float32", "imported": False} | about for about in (old, new))
+    for name in ("kind", "documents", "corpus_sha256", "encoder", "store", "imported"):
         if old.get(name) != new.get(name): return f"{name} {_brief(old.get(name))}, not {_brief(new.get(name))}"
     return "other parameters"
 
@@ -60,7 +69,7 @@ def _brief(value):
     if not isinstance(value, dict): return str(value)[:12]
     prompts = "".join(f", {name} {value[name]!r}" for name in ("query_prompt", "document_prompt") if value[name])
     return (f"weights {'+'.join(value['weights'])[:12]}, {value['pooling']} pooling, {value['query_max_length']} and "
-            f"{value['document_max_length']} tokens{prompts}")
+            f"{value['document_max_length']} tokens{prompts}, precision {value.get('precision', 'auto')}")
 
 # %% ../nbs/api/12_index.ipynb #2ec011a9
 def open_index(
@@ -79,7 +88,8 @@ def open_index(
     if about["kind"] == "bm25": return BM25Retriever(folder/"lucene", corpus)
     if about["kind"] != "dense": return retriever_kind(about["kind"])(folder, corpus)
     name = about["model"]
-    encoder = make_encoder(RetrieverSettings(**about["retriever"]), model or (str(folder/name) if (folder/name).is_dir() else name))
+    encoder = make_encoder(RetrieverSettings(**about["retriever"]), model or (str(folder/name) if (folder/name).is_dir() else name),
+                           about["encoder"].get("precision", "auto"))
     if encoder.identity() != about["encoder"]:
         raise LratError(f"{folder}: was built with another model ({about['model']}: {_brief(about['encoder'])}; now {model or name}: {_brief(encoder.identity())}); "
                         "search with that one or build the index again")
@@ -97,11 +107,15 @@ def lrat_index(
     document_prompt:str="", # Put before each document
     query_max_length:int=64, # Tokens
     document_max_length:int=128, # Tokens
+    precision:str="auto", # For dense: auto, float32, bfloat16, float16 or int8
+    store:str="float32", # For dense: how vectors are stored; float16 takes half the room
+    processes:int=1, # For dense: encode in so many at once, on a GPU each where there are any
+    engine:str="local", # For dense: local, or ray for the machines that RAY_ADDRESS names
 ):
     "Index a corpus; the same command again goes on or does nothing"
     settings = RetrieverSettings(model=model, pooling=pooling, query_prompt=query_prompt, document_prompt=document_prompt,
                                  query_max_length=query_max_length, document_max_length=document_max_length)
-    about = build_index(corpus, kind, out, model, settings)
+    about = build_index(corpus, kind, out, model, settings, precision, store, processes, engine)
     print(f"{out}: {about['kind']} index of {about['documents']} documents")
 
 @command
