@@ -207,10 +207,13 @@ class Service:
         self.snippet = functools.partial(snippet, tokens=snippet_tokens, tokenizer=tokenizer)
         self.page = functools.partial(snippet, tokens=browse_tokens, tokenizer=tokenizer)
         self._document = functools.lru_cache(maxsize=20_000)(retriever.document) # Agents see the same documents again and again
+        self.running = 0 # Searches and documents that are under way
 
     async def search(self, query:str, k:int)->list[tuple[Hit, Document]]:
         "The k best documents with their texts"
-        hits = await self._batches.search(query, k)
+        self.running += 1
+        try: hits = await self._batches.search(query, k)
+        finally: self.running -= 1
         return await self._in_thread(lambda: [(hit, self._document(hit.docid)) for hit in hits])
 
     async def document(self, docid:str)->Document:
@@ -218,7 +221,10 @@ class Service:
         try: return await self._in_thread(lambda: self._document(docid))
         except (InputError, KeyError): raise Refused(404, f"there is no document {docid[:100]!r}; take a docid from a result list") from None
 
-    async def _in_thread(self, work): return await asyncio.get_running_loop().run_in_executor(self._documents, work)
+    async def _in_thread(self, work):
+        self.running += 1
+        try: return await asyncio.get_running_loop().run_in_executor(self._documents, work)
+        finally: self.running -= 1
 
     def record(self, caller:Caller, tool:str, arguments:dict, output:str, docids=(), succeeded:bool=True):
         "Record a call, where calls are recorded"
@@ -233,8 +239,8 @@ class Service:
             self.measurements.without_question.set(self.recorder.without_question)
         return self.measurements.text()
 
-    def close(self):
+    def close(self, status:str="server stopped"):
         "End the recorded sessions and the threads"
-        if self.recorder: self.recorder.close()
+        if self.recorder: self.recorder.close(status)
         self._batches.close()
         self._documents.shutdown(wait=False)
