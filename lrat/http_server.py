@@ -8,7 +8,7 @@ __all__ = ['BODY_SECONDS', 'SESSION_HEADER', 'QUESTION_HEADER', 'REASONING_HEADE
            'make_server', 'run_server']
 
 # %% ../nbs/api/18c_http_server.ipynb #3baf8ab9
-import asyncio, json, logging, math, socket, time
+import asyncio, contextlib, json, logging, math, socket, time
 from urllib.parse import unquote
 from .files import to_json
 from .recording import SessionKey
@@ -51,12 +51,14 @@ class Guard:
             if scope["method"] != "GET": self.service.measurements.seconds.labels(route).observe(time.perf_counter() - began)
 
     async def _guarded(self, scope, receive, send):
+        arriving = _Arriving(receive)
         try:
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
             if scope["path"] not in self.open_routes: self._admit(scope, headers)
-            body = await _body(receive, headers, self.service.limits.request_bytes) if scope["method"] == "POST" else b""
+            body = await _body(arriving, headers, self.service.limits.request_bytes) if scope["method"] == "POST" else b""
         except Refused as refusal:
-            extra = {401: {"www-authenticate": "Bearer"}, 429: {"retry-after": "1"}, 413: {"connection": "close"}}.get(refusal.status)
+            extra = {401: {"www-authenticate": "Bearer"}, 429: {"retry-after": "1"}}.get(refusal.status)
+            await _drop(arriving, 16 * self.service.limits.request_bytes)
             return await answer(refusal.status, {"error": str(refusal)}, extra)(scope, receive, send)
         except ConnectionError: return # The client went away before its request was whole
         await self.app(scope, _replayed(body, receive), send)
@@ -68,7 +70,15 @@ class Guard:
         if wait := self.service.rate.wait(scope["client"][0] if scope.get("client") else ""):
             raise Refused(429, f"too many requests; wait {math.ceil(wait * 1000)} ms")
 
-async def _body(receive, headers, most):
+class _Arriving:
+    "A request's messages, and whether more of its body is to come"
+    def __init__(self, receive): self.receive, self.more = receive, True
+    async def __call__(self):
+        message = await self.receive()
+        self.more = message.get("more_body", False)
+        return message
+
+async def _body(arriving, headers, most):
     "The whole body; raises `Refused` where it is too big or too slow, `ConnectionError` where the client has gone"
     length = headers.get("content-length", "0")
     if length.isdigit() and int(length) > most: raise Refused(413, f"the request has {length} bytes; at most {most} are taken")
@@ -76,12 +86,18 @@ async def _body(receive, headers, most):
     try:
         async with asyncio.timeout(BODY_SECONDS):
             while True:
-                message = await receive()
+                message = await arriving()
                 if message["type"] == "http.disconnect": raise ConnectionError
                 parts.append(message.get("body", b""))
                 if (size := size + len(parts[-1])) > most: raise Refused(413, f"the request has more than {most} bytes; no more are taken")
-                if not message.get("more_body"): return b"".join(parts)
+                if not arriving.more: return b"".join(parts)
     except TimeoutError: raise Refused(408, f"the request did not arrive within {BODY_SECONDS} s") from None
+
+async def _drop(arriving, most):
+    "Read what is left and forget it: a client whose connection breaks while it sends never reads why it was refused"
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BODY_SECONDS / 10):
+            while arriving.more and most > 0: most -= len((await arriving()).get("body", b""))
 
 def _replayed(body, receive):
     parts = [{"type": "http.request", "body": body, "more_body": False}]
@@ -208,7 +224,10 @@ def make_server(
     "A Uvicorn server and the socket it will listen on; raises `LratError` where the port is taken"
     uvicorn, h11 = require("uvicorn", "serve"), require("uvicorn.protocols.http.h11_impl", "serve")
     class Watched(h11.H11Protocol):
-        "Tells the recorder when a connection ends"
+        "Tells the recorder when a connection begins and ends"
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            if service.recorder and self.client: service.recorder.connection_made("{}:{}".format(*self.client))
         def connection_lost(self, error):
             super().connection_lost(error)
             if service.recorder and self.client: service.recorder.connection_lost("{}:{}".format(*self.client))

@@ -88,7 +88,8 @@ class Recorder:
         clock:Callable[[], float]=time.monotonic, # Seconds
     ):
         self.folder, self.metadata, self.clock = Path(folder), metadata, clock
-        self.written, self.without_question, self._sessions = Counter(), 0, {} # Runs by status; runs with query null; open sessions
+        self.written, self.without_question = Counter(), 0 # Runs by status, and runs with query null
+        self._sessions, self._connections = {}, set() # Those that are open
         self._id, self._count = secrets.token_hex(4), 0
         try: self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error: raise LratError(f"{folder}: no folder can be made there ({error.strerror}); name another") from None
@@ -120,9 +121,10 @@ class Recorder:
         "Append one call to the session's journal; raises `LratError` where the disk refuses"
         session = self._sessions.get(key) or self._begin(key)
         session.last, session.asked = self.clock(), session.asked or bool(question)
-        if connection: session.connections.add(connection)
         _append(session.journal, {"tool": tool, "arguments": arguments, "output": output, "docids": list(docids), "succeeded": succeeded,
                                   "reasoning": reasoning, "question": question, "client": client})
+        if connection in self._connections: session.connections.add(connection)
+        elif key.kind == "connection": self.end(key, "disconnected") # It broke while the call was carried out
 
     def _begin(self, key):
         self._count += 1
@@ -148,11 +150,15 @@ class Recorder:
         if run: self.written[run.status] += 1; self.without_question += run.query is None
         return run
 
+    def connection_made(self, connection:str):
+        "A connection has begun"
+        self._connections.add(connection)
+
     def connection_lost(self, connection:str):
         "A connection is gone; a session that had no other name than that has ended"
-        for key, session in list(self._sessions.items()):
-            session.connections.discard(connection)
-            if key == SessionKey("connection", connection): self.end(key, "disconnected")
+        self._connections.discard(connection)
+        for session in self._sessions.values(): session.connections.discard(connection)
+        self.end(SessionKey("connection", connection), "disconnected")
 
     def end_silent(self, seconds:float):
         "End the sessions that were silent for `seconds`; one whose connections are all gone has disconnected"
