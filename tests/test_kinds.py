@@ -16,9 +16,9 @@ from lrat.settings import LratError, RetrieverSettings
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    "A corpus of 300 documents with a BM25 and a dense index"
+    "A corpus of 120 documents with a BM25 and a dense index"
     folder = tmp_path_factory.mktemp("kinds")
-    write_corpus(folder/"c.jsonl", [Document(f"{n:03}", f"Number {n}\nThe number {n} comes after {n - 1}.") for n in range(300)])
+    write_corpus(folder/"c.jsonl", [Document(f"{n:03}", f"Number {n}\nThe number {n} comes after {n - 1}.") for n in range(120)])
     write_corpus(folder/"other.jsonl", [Document("1", "Another corpus")])
     short = RetrieverSettings(query_max_length=16, document_max_length=16)
     build_index(folder/"c.jsonl", "bm25", folder/"bm25")
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 def test_recall_is_measured_against_exact_search_and_kept(folder, kind):
     about = build_index(folder/"c.jsonl", kind, folder/kind, of=[folder/"dense"])
     retriever, exact = open_index(folder/kind), open_index(folder/"dense")
-    titles = [retriever.corpus.at(int(row)).title for row in np.linspace(0, 299, 256).astype(int)]
+    titles = [retriever.corpus.at(int(row)).title for row in np.linspace(0, 119, 120).astype(int)]
     pairs = zip(retriever.search_batch(titles, 10), exact.search_batch(titles, 10))
     shared = np.mean([len({h.docid for h in ours} & {h.docid for h in theirs}) / 10 for ours, theirs in pairs])
     assert about["recall"] == pytest.approx(shared, abs=.01) # Ties at the cut may be counted either way
