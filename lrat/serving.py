@@ -138,16 +138,16 @@ class Measurements:
 class Batches:
     "Runs the searches that wait as one batch"
     def __init__(self,
-        retriever:Retriever, # Its `search_batch` is called in a thread of its own
+        search_batch:Callable[[list[str], int], list], # Queries and k -> one result a query; called in a thread of its own
         most:int=64, # Queries of a batch
         waiting:int=4096, # Searches that may wait
         seen:Callable[[int], None]=lambda size: None, # Told the size of each batch
     ):
-        self.retriever, self.most, self.waiting, self.seen = retriever, most, waiting, seen
+        self.search_batch, self.most, self.waiting, self.seen = search_batch, most, waiting, seen
         self._pool, self._queue, self._working = ThreadPoolExecutor(1, "search"), [], None
 
-    async def search(self, query:str, k:int)->list[Hit]:
-        "The k best documents; raises `Refused` when too many searches wait"
+    async def search(self, query:str, k:int):
+        "What `search_batch` gives for the query; raises `Refused` when too many searches wait"
         if len(self._queue) >= self.waiting: raise Refused(503, "too many searches are waiting; try again in a second")
         answer = asyncio.get_running_loop().create_future()
         self._queue.append((query, k, answer))
@@ -166,7 +166,7 @@ class Batches:
 
     async def _run(self, batch, k):
         self.seen(len(batch))
-        in_thread = functools.partial(asyncio.get_running_loop().run_in_executor, self._pool, self.retriever.search_batch)
+        in_thread = functools.partial(asyncio.get_running_loop().run_in_executor, self._pool, self.search_batch)
         try:
             found = await in_thread([query for query, _, _ in batch], k)
             if len(found) != len(batch): raise LratError(f"the retriever gave {len(found)} result lists for {len(batch)} queries")
@@ -203,7 +203,7 @@ class Service:
     ):
         self.retriever, self.k, self.limits, self.recorder, self.measurements = retriever, k, limits, recorder, Measurements()
         self.rate, self._documents = RateLimit(limits), ThreadPoolExecutor(1, "documents")
-        self._batches = Batches(retriever, waiting=limits.waiting, seen=self.measurements.batches.observe)
+        self._batches = Batches(self._found, waiting=limits.waiting, seen=self.measurements.batches.observe)
         self.snippet = functools.partial(snippet, tokens=snippet_tokens, tokenizer=tokenizer)
         self.page = functools.partial(snippet, tokens=browse_tokens, tokenizer=tokenizer)
         self._document = functools.lru_cache(maxsize=20_000)(retriever.document) # Agents see the same documents again and again
@@ -212,18 +212,17 @@ class Service:
     async def search(self, query:str, k:int)->list[tuple[Hit, Document]]:
         "The k best documents with their texts"
         self.running += 1
-        try: hits = await self._batches.search(query, k)
+        try: return await self._batches.search(query, k)
         finally: self.running -= 1
-        return await self._in_thread(lambda: [(hit, self._document(hit.docid)) for hit in hits])
+
+    def _found(self, queries, k):
+        return [[(hit, self._document(hit.docid)) for hit in hits] for hits in self.retriever.search_batch(queries, k)]
 
     async def document(self, docid:str)->Document:
         "One document; raises `Refused` where there is none of that name"
-        try: return await self._in_thread(lambda: self._document(docid))
-        except (InputError, KeyError): raise Refused(404, f"there is no document {docid[:100]!r}; take a docid from a result list") from None
-
-    async def _in_thread(self, work):
         self.running += 1
-        try: return await asyncio.get_running_loop().run_in_executor(self._documents, work)
+        try: return await asyncio.get_running_loop().run_in_executor(self._documents, self._document, docid)
+        except (InputError, KeyError): raise Refused(404, f"there is no document {docid[:100]!r}; take a docid from a result list") from None
         finally: self.running -= 1
 
     def record(self, caller:Caller, tool:str, arguments:dict, output:str, docids=(), succeeded:bool=True):
