@@ -6,8 +6,7 @@
 __all__ = ['REASONIR', 'trusted', 'OwnCodeEncoder', 'open_encoder']
 
 # %% ../nbs/api/10b_reasonir.ipynb #2b5b56ac
-import functools, os
-from dataclasses import replace
+import os
 from pathlib import Path
 import numpy as np
 from .assets import model_path

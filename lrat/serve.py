@@ -6,8 +6,7 @@
 __all__ = ['PROTOCOLS', 'make_service', 'about', 'lrat_serve']
 
 # %% ../nbs/api/18f_serve.ipynb #8d4a8fca
-import asyncio, os, signal, sys, time
-from fastcore.script import Param
+import asyncio, signal, sys
 from .http_server import guarded_application, make_server, run_server
 from .index import open_index
 from .mcp_server import mcp_application, run_stdio
