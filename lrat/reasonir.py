@@ -45,7 +45,7 @@ class OwnCodeEncoder(Encoder):
         if not callable(getattr(self.model, "encode", None)): raise LratError(f"{name}: its code has no method encode; choose another pooling than own")
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model.to(self.device)
-        self.pooling, self.query_prompt, self.document_prompt = "own", settings.query_prompt, settings.document_prompt
+        self.pooling, self.precision, self.query_prompt, self.document_prompt = "own", "auto", settings.query_prompt, settings.document_prompt
         self.query_max_length, self.document_max_length = settings.query_max_length, settings.document_max_length
 
     def identity(self)->dict:
