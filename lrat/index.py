@@ -15,6 +15,7 @@ from .bm25 import B, K1, BM25Retriever, build_bm25
 from .corpus import open_corpus
 from .dense import DenseRetriever, build_dense
 from .encoder import make_encoder
+from .encoding import check_build
 from .files import need, read_json, to_json, write_json
 from .retrieval import Retriever, retriever_kind, snippet
 from .settings import LratError, RetrieverSettings, command
@@ -45,6 +46,7 @@ def build_index(
     "Build an index, going on where a killed build stopped; raises `LratError` where `out` holds another"
     out, settings = Path(out).absolute(), retriever or RetrieverSettings()
     if kind not in ("bm25", "dense"): raise LratError(f"unknown kind of index {kind!r}; choose bm25 or dense")
+    check_build(processes, engine, store)
     opened, model = open_corpus(corpus), model or settings.model
     encoder = make_encoder(settings, model, precision) if kind == "dense" else None
     about = _about(opened, kind, settings, encoder, model, out, store) | ({"imported": True} if fill else {})
