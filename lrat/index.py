@@ -16,6 +16,7 @@ from .assets import ASSETS
 from .bm25 import B, K1, BM25Retriever, build_bm25
 from .corpus import Corpus, open_corpus
 from .dense import DenseRetriever, build_dense
+from .encoding import check_build
 from .files import need, read_json, to_json, write_json
 from .hybrid import DEPTH, RANK_CONSTANT, HybridRetriever
 from .reasonir import REASONIR, open_encoder
@@ -150,6 +151,7 @@ def build_index(
     fill:Callable|None=None, # For dense: puts in vectors made elsewhere, given corpus, encoder and folder
 )->dict: # What `index.json` holds
     "Build an index, going on where a killed build stopped; raises `LratError` where `out` holds another"
+    check_build(processes, engine, store)
     out, chosen = Path(out).absolute(), kind_of(kind)
     settings, opened = retriever or chosen.settings, open_corpus(corpus)
     asked = _Request(kind, opened, out, settings, model or settings.model, tuple(Path(folder).absolute() for folder in of),
