@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Protocol
 from .endpoint import ModelFailure, background, wait_for
 from .files import to_json
+from .query_forms import QUERY_FORMS, QueryForm, form_of, render_query
 from .questions import Question
 from .runs import Run, Step, format_document, format_results
 from .settings import InputError, LratError
@@ -28,6 +29,7 @@ class Search:
     reasoning:str=""
     tool_name:str=field(default="search", compare=False) # As the agent called it, and
     arguments:str=field(default="", compare=False) # with what, as JSON; recorded in place of the query alone
+    asked:str=field(default="", compare=False) # What the retriever is asked in its own query form; the loop fills it in
 
 @dataclass(frozen=True)
 class Open:
@@ -125,12 +127,18 @@ class Budget:
 class _Live:
     question:Question
     state:object
+    form:QueryForm=QUERY_FORMS["query"] # In which the retriever wants to be asked
     observation:Observation|None=None
     steps:list[Step]=field(default_factory=list)
     tried:Counter=field(default_factory=Counter)
     succeeded:Counter=field(default_factory=Counter)
     returned:set[str]=field(default_factory=set) # Documents that any search of this run returned
+    queries:list[str]=field(default_factory=list) # Searched so far
     status:str=""
+
+    def ask(self, search):
+        "The search with what the retriever is asked"
+        return replace(search, asked=render_query(self.form, search.query, self.question.text, self.queries, search.reasoning))
 
     def turn(self, rounds): return self.state, self.observation, max(0, rounds - self.tried.total())
 
@@ -161,13 +169,14 @@ class Desk:
         shorten:Callable[[str, int], str], # The first n tokens of a text
     ):
         self.retriever, self.budget, self.shorten = retriever, budget, shorten
-        self._shown = {}
+        self.form, self._shown = form_of(retriever), {}
 
     def search(self,
         queries:list[str], # Of different questions
+        asked:list[str]|None=None, # What the retriever is asked for each; None is the queries themselves
     )->list[Results]:
         "Search all queries together"
-        found = self.retriever.search_batch(queries, self.budget.k)
+        found = self.retriever.search_batch(asked or queries, self.budget.k)
         lists = [tuple(self._result(hit.docid) for hit in hits) for hits in found]
         return [Results(results, format_results(results, query)) for query, results in zip(queries, lists, strict=True)]
 
@@ -187,8 +196,8 @@ class Desk:
         wanted:list[tuple[Search|Open, set[str]]], # Actions, each with the documents that its run's searches returned
     )->list[Observation]:
         "What each of the actions brings; the searches among them go together"
-        queries = [action.query for action, _ in wanted if isinstance(action, Search)]
-        found = iter(self.search(queries) if queries else ())
+        searches = [action for action, _ in wanted if isinstance(action, Search)]
+        found = iter(self.search([s.query for s in searches], [s.asked or s.query for s in searches]) if searches else ())
         return [next(found) if isinstance(action, Search) else self.open(action.docid, returned) for action, returned in wanted]
 
     def _result(self, docid):
@@ -212,12 +221,14 @@ def _begin(one, action, rounds):
         case Search(query) if not query.strip(): _finish(one, action, Refusal("Error: the query is empty; write one."))
         case Search(query) if len(query) > LONGEST_QUERY:
             _finish(one, action, Refusal(f"Error: the query has {len(query)} characters; write a short one."))
-        case Search() | Open(): return action
+        case Search(): return one.ask(action)
+        case Open(): return action
         case Malformed(): one.call(action.tool_name, action.tool_name, action.arguments, Refusal(f"Error: {action.message}"))
         case _: raise TypeError(f"a policy returned {type(action).__name__}, which is no action")
 
 def _finish(one, action, observation):
     "Record what a search or an opening brought"
+    if isinstance(action, Search): one.queries.append(action.query)
     name, given = ("search", {"query": action.query}) if isinstance(action, Search) else ("get_document", {"docid": action.docid})
     one.call(name, action.tool_name, action.arguments or to_json(given), observation)
 
@@ -225,7 +236,7 @@ def _finish(one, action, observation):
 def _in_step(questions, policy, desk, live):
     waiting, alive, rounds = iter(questions), [], desk.budget.rounds
     while True:
-        alive += [_Live(q, policy.start(q.text)) for q in islice(waiting, live - len(alive))]
+        alive += [_Live(q, policy.start(q.text), desk.form) for q in islice(waiting, live - len(alive))]
         if not alive: return
         wanted = []
         for one in alive:
@@ -272,7 +283,7 @@ async def _drive(questions, policy, desk, live, deadline, ended, threads):
     act = policy.act if inspect.iscoroutinefunction(policy.act) else functools.partial(loop.run_in_executor, acting, policy.act)
     async def work():
         for question in waiting:
-            one = _Live(question, policy.start(question.text))
+            one = _Live(question, policy.start(question.text), desk.form)
             await _live_through(one, act, turns, asked, desk.budget.rounds, deadline)
             await ended.put(one)
     try:

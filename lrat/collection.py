@@ -6,7 +6,7 @@
 __all__ = ['FREE', 'OUTAGE', 'run_metadata', 'collect', 'open_policy', 'lrat_collect']
 
 # %% ../nbs/api/18_collection.ipynb #20b65749
-import contextlib, functools, json, os
+import contextlib, dataclasses, functools, json, os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,6 +17,7 @@ from .agents import Preset, agent_named, open_agent, preset_for
 from .files import progress, to_json, write_json
 from .index import open_index
 from .policies import TEMPERS, make_policy
+from .query_forms import QUERY_FORMS, form_of
 from .questions import Question, read_questions
 from .retrieval import snippet
 from .runs import read_run, write_run
@@ -34,6 +35,7 @@ def run_metadata(
     made = {"model": policy.name, "policy": policy.name, **policy.identity(), "rounds": budget.rounds, "k": budget.k,
             "snippet_max_tokens": budget.snippet_tokens, "browse_max_tokens": budget.browse_tokens, "tokenizer": tokenizer,
             "searcher_type": retriever.name, "index": identity, "code_version": code_version()}
+    if form_of(retriever) != QUERY_FORMS["query"]: made["query_form"] = dataclasses.asdict(form_of(retriever))
     return json.loads(to_json(made)) # As it will be read back
 
 # %% ../nbs/api/18_collection.ipynb #0a5d88a0

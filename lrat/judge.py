@@ -9,7 +9,7 @@ __all__ = ['HAS_IT', 'HAS_IT_NOT', 'ENOUGH', 'Case', 'Decision', 'Judge', 'cases
 # %% ../nbs/api/19_judge.ipynb #359db32e
 import re, unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field
 from itertools import islice

@@ -96,8 +96,9 @@ def run_notebook(
 def _execute(path, copy, parameters):
     papermill = require("papermill", "notebooks")
     try:
-        papermill.execute_notebook(path, copy, parameters=parameters, cwd=str(project_root()), progress_bar=True, kernel_name="python3",
-                                   stderr_file=sys.stderr, log_output=False)
+        papermill.execute_notebook(path, copy, parameters=parameters, cwd=str(project_root()), kernel_name="python3",
+                                   progress_bar=sys.stderr.isatty(), stderr_file=sys.stderr, log_output=False,
+                                   extra_arguments=["--IPKernelApp.log_level=40"]) # It warns that it listens on this machine
     except papermill.PapermillExecutionError as error:
         return {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}".splitlines()[0]}
     except Exception as error: # A kernel that dies (out of memory, say) has no cell to blame
@@ -159,7 +160,9 @@ def lrat_run(
     for name, reason in skipped.items(): print(f"{name}: left out, since the released pairs come without runs: {reason}")
     if not chosen: raise LratError("nothing is left to run; start from runs: --pairs mine")
     if settings.mining.pairs == "hub": released_pairs(settings) # Before an hour is spent on the rest
-    os.environ.setdefault("HF_HUB_OFFLINE", "0" if profile == "paper" else "1") # The small profiles never ask a hub
+    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS"): # The small profiles never ask a hub
+        os.environ.setdefault(name, "0" if profile == "paper" else "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found") # Bars are drawn as text
     given = {} if seed is None else {"seed": seed}
     outcomes = run_notebooks(chosen, settings.profile, given | ({"changes": changes} if changes else {}), force)
     _say_end(profile, outcomes, build_report(profile, table))

@@ -121,6 +121,7 @@ def make_trainer(
     model = make_model(inner, tokenizer, pooling, training, report["dropout"], load_base(base) if general else None)
     collator = kind.Collator(tokenizer, query_max_len=training.query_max_length, passage_max_len=training.document_max_length)
     if args.device.type != "cpu": collator.tokens_at_once = 2**20
+    elif training.bf16: collator.tokens_at_once = 1024 # Half the bytes fit twice the tokens into the caches
     if training.tokens_at_once > 0: collator.tokens_at_once = training.tokens_at_once
     trainer = kind.Trainer(model=model, args=args, train_dataset=dataset, data_collator=collator, processing_class=tokenizer)
     if trainer.is_fsdp_enabled or transformers.integrations.is_deepspeed_zero3_enabled():
@@ -184,12 +185,12 @@ def lrat_train(
     query_max_length:int=None, # Tokens
     document_max_length:int=None, # Tokens
     no_in_batch_negatives:bool=False, # Only a query's own negatives
-    cross_device_negatives:bool=None, # Negatives of the other processes, too
-    bf16:bool=None, # Train under bfloat16 autocast
+    cross_device_negatives:bool=False, # Negatives of the other processes, too
+    bf16:bool=False, # Train under bfloat16 autocast
     padding_side:str=None, # left or right; if not given, left where the last token stands for the text
     tokens_at_once:int=None, # Tokens in one forward pass, with padding
-    gradient_cache:bool=None, # For large batches: keep no activations of the whole batch
-    gradient_checkpointing:bool=None, # The same for each layer
+    gradient_cache:bool=False, # For large batches: keep no activations of the whole batch
+    gradient_checkpointing:bool=False, # The same for each layer
     lora_rank:int=None, # Train adapters of this rank alone; they are merged into the weights at the end
     lora_alpha:float=None, # The adapters' share is lora_alpha / lora_rank
     query_form:str=None, # query, question, earlier, question-earlier, reasoning or all
@@ -216,6 +217,7 @@ def _given_settings(values):
     "Settings of the preset or profile, with the values that were given"
     preset = values["preset"]
     if preset and preset not in TRAINING_PRESETS: raise LratError(f"unknown preset {preset!r}; choose one of: {', '.join(TRAINING_PRESETS)}")
-    given = {f.name: values[f.name] for f in dataclasses.fields(TrainingSettings) if values.get(f.name) is not None}
+    given = {f.name: values[f.name] for f in dataclasses.fields(TrainingSettings)
+             if values.get(f.name) is not None and values[f.name] is not False} # A flag turns something on; without it the preset decides
     if values["no_in_batch_negatives"]: given["in_batch_negatives"] = False
     return dataclasses.replace(TRAINING_PRESETS[preset] if preset else load_settings(values["profile"]).training, **given)

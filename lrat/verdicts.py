@@ -41,7 +41,7 @@ class Verdicts:
     def __init__(self,
         path:str|Path, # JSON lines with `run`, `step`, `verdict` and perhaps `docid`
     ):
-        self.path, hashes, starts = Path(path), array("Q"), array("q")
+        self.path, hashes, starts = Path(path).absolute(), array("Q"), array("q")
         for (number, row), start in zip(read_jsonl(path), _starts(path)):
             (run, step, _), _ = _check(row, f"{path}:{number}")
             hashes.append(_hash(run, step))

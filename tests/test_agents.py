@@ -48,7 +48,7 @@ def test_what_is_recorded_is_what_was_sent(agent, tmp_path):
     run, server = ask(agent, [says(agent, "First.", "search", "0 mills"), says(agent, "d00 fits.", "open", "d00"), end(agent)], tmp_path)
     assert (run.status, run.final_answer) == ("completed", "Town 00")
     ours = {"policy", "rounds", "k", "snippet_max_tokens", "browse_max_tokens", "tokenizer", "searcher_type", "index", "code_version",
-            "usage", "agent", "protocol", "prompt_sha256", "context_tokens", "turn_tokens", "answer_tokens"}
+            "usage", "seconds", "agent", "protocol", "prompt_sha256", "context_tokens", "turn_tokens", "answer_tokens"}
     for request, path in zip(server.requests, server.paths):
         sent = {name: value for name, value in request.items() if name not in ("messages", "input", "tools")}
         assert sent == {name: value for name, value in run.metadata.items() if name not in ours}

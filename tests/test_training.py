@@ -354,6 +354,16 @@ def test_bad_settings(world, tmp_path, change, says):
     assert not (tmp_path/"out").exists()
 
 
+@pytest.mark.parametrize("words,bf16,rank", [((), True, 0), (("--lora_rank", "2"), True, 2), (("--preset", "recommended"), True, 0),
+                                             (("--profile", "mini"), False, 0), (("--profile", "mini", "--bf16"), True, 0)])
+def test_flags_that_are_not_given_leave_the_preset_as_it_is(words, bf16, rank):
+    from fastcore.script import anno_parser
+    profile = () if "--profile" in words else ("--profile", "paper")
+    values = vars(anno_parser(lrat.training.lrat_train).parse_args(["pairs.jsonl", "--out", "m", *profile, *words]))
+    settings = lrat.training._given_settings(values)
+    assert (settings.bf16, settings.lora_rank) == (bf16, rank)
+
+
 def test_bad_general_queries(world, tmp_path):
     held = dataclasses.replace(QUICK, keep_weight=1.)
     for text, says in (("", "holds no general queries"), ('{"query": "a"}', "has no field 'documents'"), ('{"query": " ", "documents": ["b"]}', "'query' holds"),
