@@ -11,20 +11,20 @@ import asyncio, re, unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from .cases import Case, Decision, Judge, cases
 from .endpoint import background
 from .ensemble import Ensemble
-from .files import digest, progress, read_jsonl, to_json, write_jsonl
+from .files import digest, parse_object, progress, read_jsonl, to_json, write_jsonl
 from .llm_judge import LLMJudge, judge_prompt, read_verdict
 from .models import ChatModel
 from .policies import HELPS, HELPS_NOT
 from .runs import Browse, Run, iterate_runs
 from .settings import LratError, command
-from .verdicts import VERDICTS, read_verdicts
+from .verdicts import VERDICTS, line_starts, read_verdicts
 
 # %% ../nbs/api/19_judge.ipynb #0bb87f1d
 HAS_IT = ("the document says", "the document states", "the doc says", "the doc states", "the doc clearly states",
@@ -95,29 +95,37 @@ def judge_runs(
     out = Path(out)
     side = out.with_name(f".{out.name}.so-far")
     out.parent.mkdir(parents=True, exist_ok=True)
-    known, rows, done, useless = _known(out, side, judge), [], 0, 0
+    known, lines, done, useless = _known(out, side, judge), [], 0, 0
     try:
-        with open(side, "a", encoding="utf-8", newline="\n") as file, closing(_decided(judge, _unknown(runs, known, rows))) as decided:
+        with open(side, "ab") as file, closing(_decided(judge, _unknown(runs, known, lines))) as decided:
             for case, decision in decided:
-                rows.append(row := _as_row(case, decision, judge))
-                file.write(to_json(row) + "\n")
+                lines.append((*_key(case), decision.verdict, side, file.tell()))
+                file.write((to_json(_as_row(case, decision, judge)) + "\n").encode())
                 file.flush()
                 done, useless, trouble = done + 1, useless + bool(decision.trouble), decision.trouble
                 if done >= ENOUGH and useless > most_useless * done: _stop(useless, done, trouble, out)
     finally:
         if side.is_file() and not side.stat().st_size: side.unlink()
     if useless == done and useless > most_useless * done: _stop(useless, done, trouble, out) # Too few for a share
-    if done == len(rows) and hasattr(judge, "check"): judge.check()
-    write_jsonl(out, sorted(rows, key=lambda row: (row["run"], row["step"], row["docid"])))
+    if done == len(lines) and hasattr(judge, "check"): judge.check()
+    write_jsonl(out, _rows(sorted(lines)))
     side.unlink(missing_ok=True)
-    counts = Counter(row["verdict"] for row in rows)
-    return {**{verdict: counts[verdict] for verdict in VERDICTS}, "kept": len(rows) - done}
+    counts = Counter(verdict for *_, verdict, _, _ in lines)
+    return {**{verdict: counts[verdict] for verdict in VERDICTS}, "kept": len(lines) - done}
 
-def _unknown(runs, known, rows):
-    "Cases that are to be judged; the rows of the others are put to `rows`"
+def _rows(lines):
+    "The rows of lines, each read where it begins"
+    with ExitStack() as stack:
+        files = {path: stack.enter_context(open(path, "rb")) for path in {path for *_, path, _ in lines}}
+        for *_, path, start in lines:
+            files[path].seek(start)
+            yield parse_object(files[path].readline().decode("utf-8-sig"), str(path))
+
+def _unknown(runs, known, lines):
+    "Cases that are to be judged; the lines of the others are put to `lines`"
     for run in progress(iterate_runs(runs), "judging"):
         for case in cases(run):
-            if row := known.get(_key(case)): rows.append(row)
+            if line := known.get(_key(case)): lines.append((*_key(case), *line))
             else: yield case
 
 def _decided(judge, waiting):
@@ -152,7 +160,7 @@ def _as_row(case, decision, judge):
     return row | {name: value for name in ("trouble", "usage") if (value := getattr(decision, name))} | decision.record
 
 def _known(out, side, judge):
-    "Usable rows of earlier calls by what was seen; raises `LratError` if another judge wrote the file"
+    "Verdict, file and byte of each usable row of earlier calls, by what was seen; raises `LratError` if another judge wrote the file"
     known = {}
     if side.is_file():
         whole = side.read_bytes()
@@ -160,11 +168,11 @@ def _known(out, side, judge):
         if keep < len(whole): # Killed while writing
             with open(side, "r+b") as file: file.truncate(keep)
     for path in (p for p in (out, side) if p.is_file()):
-        for _, row in read_jsonl(path):
+        for (_, row), start in zip(read_jsonl(path), line_starts(path)):
             if row.get("judge") != judge.name or "seen" not in row:
                 raise LratError(f"{path}: holds verdicts of another judge ({row.get('judge', 'not named')}); "
                                 "delete it or choose another file")
-            if "trouble" not in row: known[row["run"], row["step"], row["docid"], row["seen"]] = row
+            if "trouble" not in row: known[row["run"], row["step"], row["docid"], row["seen"]] = row["verdict"], path, start
     return known
 
 # %% ../nbs/api/19_judge.ipynb #af9ef391

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lrat.costs import verdict_costs
+from lrat.ensemble import Ensemble
 from lrat.judge import LLMJudge, judge_runs, lrat_judge, make_judge
 from lrat.models import ChatModel, completion, stand_in
 from lrat.settings import InputError, LratError
@@ -15,7 +16,8 @@ from test_judge import rows, write_runs
 def runs(tmp_path): return write_runs(tmp_path/"runs", 28)
 
 
-def judge(url, concurrency=4, **options): return LLMJudge(ChatModel(url, "small", {"temperature": 0}, attempts=1, timeout=.2), concurrency, **options)
+def judge(url, concurrency=4, timeout=30, **options):
+    return LLMJudge(ChatModel(url, "small", {"temperature": 0}, attempts=1, timeout=timeout), concurrency, **options)
 
 
 def slow(request):
@@ -33,7 +35,7 @@ def slow(request):
     (slow, "no reply within 0.2 seconds")])
 def test_a_server_of_no_use_makes_no_label(runs, tmp_path, answer, why):
     with stand_in(answer) as server, pytest.raises(LratError, match=f"cases have no usable reply .*{why}"):
-        judge_runs(runs, judge(server.url), tmp_path/"v.jsonl")
+        judge_runs(runs, judge(server.url, timeout=.2 if answer is slow else 30), tmp_path/"v.jsonl")
     assert not (tmp_path/"v.jsonl").exists() and len(server.requests) < 28
     assert {row["verdict"] for row in rows(tmp_path/".v.jsonl.so-far")} <= {"failed", "undecided"}
 
@@ -153,7 +155,6 @@ def three(request):
 def test_no_label_depends_on_a_judge_that_is_down(runs, tmp_path):
     with stand_in(three) as server:
         models = [LLMJudge(ChatModel(server.url, name, attempts=1), 4) for name in "abc"]
-        from lrat.ensemble import Ensemble
         counts = judge_runs(runs, Ensemble(models), tmp_path/"v.jsonl")
     assert counts == {"yes": 27, "no": 0, "undecided": 0, "failed": 1, "kept": 0}
     open_case, = [row for row in rows(tmp_path/"v.jsonl") if row["verdict"] == "failed"]
