@@ -24,7 +24,7 @@ def write(path, said, **more):
 def random_pairs(count, seed):
     rng = np.random.default_rng(seed)
     first = rng.choice(ANSWERS, count, p=[.6, .3, .1])
-    second = np.where(rng.random(count) < .6, first, rng.choice(ANSWERS, count))
+    second = np.where(np.repeat(rng.random(count // 4) < .6, 4), first, rng.choice(ANSWERS, count)) # Whole runs are alike
     return [Pair(f"run_{n // 4}", n, "7", *map(str, both)) for n, both in enumerate(zip(first, second))]
 
 
