@@ -109,6 +109,7 @@ def lrat_agree(
 ):
     "Say how far two judges agree: a table of both, Cohen's kappa with its interval, and, with --qrels, what each keeps of the evidence"
     if not runs and (qrels or page): raise LratError(f"{'--qrels' if qrels else '--page'} needs --runs; name the run folder that was judged")
+    if most < 1: raise LratError(f"--most is {most}; a page shows at least one disagreement")
     judged, pairs = read_qrels(qrels) if qrels else None, pair_verdicts(first, second, runs)
     print(*describe_agreement(pairs, resamples, seed), sep="\n")
     for name in (first, second) if qrels else ():

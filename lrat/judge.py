@@ -107,7 +107,7 @@ def judge_runs(
     finally:
         if side.is_file() and not side.stat().st_size: side.unlink()
     if useless == done and useless > most_useless * done: _stop(useless, done, trouble, out) # Too few for a share
-    if done == len(lines) and hasattr(judge, "check"): judge.check()
+    if done == len(lines) and hasattr(judge, "check"): _check(judge, side)
     write_jsonl(out, _rows(sorted(lines)))
     side.unlink(missing_ok=True)
     counts = Counter(verdict for *_, verdict, _, _ in lines)
@@ -120,6 +120,13 @@ def _rows(lines):
         for *_, path, start in lines:
             files[path].seek(start)
             yield parse_object(files[path].readline().decode("utf-8-sig"), str(path))
+
+def _check(judge, side):
+    "Leave nothing behind where the judge has nothing to say of these runs"
+    try: judge.check()
+    except LratError:
+        side.unlink(missing_ok=True)
+        raise
 
 def _unknown(runs, known, lines):
     "Cases that are to be judged; the lines of the others are put to `lines`"
@@ -188,6 +195,7 @@ def make_judge(
     form:str="text", # For llm: a name of FORMS, or auto
 )->Judge:
     "The judge called `name`; raises `LratError` for an unknown one"
+    if concurrency < 1: raise LratError(f"--concurrency is {concurrency}; at least one request must be sent at a time")
     if name.startswith("labels:"): return LabelJudge(name.removeprefix("labels:"))
     if name.startswith("ensemble:"): return Ensemble([LabelJudge(path) for path in name.removeprefix("ensemble:").split(",") if path])
     if name == "llm":
