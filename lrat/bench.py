@@ -81,7 +81,8 @@ def _losses(found, bf16):
     if "skipped" in found["theirs"][0]: return {}
     one, other = (np.array(found[name][-1]["losses"]) for name in ("ours", "theirs"))
     if len(one) != len(other): raise LratError(f"FlagEmbedding reports {len(other)} losses for {len(one)} steps")
-    return {"measure": "largest difference of a loss", "value": float(abs(one - other).max()), "tolerance": .05 if bf16 else .005, "at_least": False}
+    return {"measure": "largest relative difference of a loss", "value": float((abs(one - other) / other).max()),
+            "tolerance": .01 if bf16 else .001, "at_least": False}
 
 # %% ../nbs/api/33b_bench.ipynb #73215e27
 def search_rows(
@@ -130,4 +131,4 @@ def line(
     if "skipped" in row: return f"{row['name']}: skipped, {row['skipped']}"
     if "overhead_ms" in row: return f"{row['name']}: {row['overhead_ms']} [{row['overhead_low']}, {row['overhead_high']}] ms over {row['theirs']} ms"
     return (f"{row['name']}: {row['ratio']} [{row['low']}, {row['high']}] ({row['ours']} against {row['theirs']} {row['unit']}, {row['repeats']} "
-            f"repeats; by processor time {row['cpu_ratio']}; {row['same']['measure']} {row['same']['value']:.5f})")
+            f"repeats{'; by processor time ' + str(row['cpu_ratio']) if row['cpu_ratio'] else ''}; {row['same']['measure']} {row['same']['value']:.5f})")

@@ -27,7 +27,7 @@ def serve(
         start, used = time.perf_counter(), sum(os.times()[:4])
         result = run()
         spent = {"seconds": time.perf_counter() - start, "cpu_seconds": sum(os.times()[:4]) - used}
-        os.write(answers, (to_json(spent | result) + "\n").encode())
+        os.write(answers, (to_json(result if "seconds" in result else spent | result) + "\n").encode())
 
 class Side:
     "A process that does one side's work, a turn at a time; a context manager"
@@ -100,9 +100,10 @@ def speed_row(
         raise LratError(f"{name}: the two sides gave different results ({same['measure']} {same['value']:.5g}, tolerance {same['tolerance']})")
     ratios = [their["seconds"] / our["seconds"] for our, their in zip(ours, theirs)]
     speeds = [statistics.median(work / turn["seconds"] for turn in side) for side in (ours, theirs)]
+    both = [(our["cpu_seconds"], their["cpu_seconds"]) for our, their in zip(ours, theirs) if "cpu_seconds" in our and "cpu_seconds" in their]
     return {"name": name, "ratio": _short(statistics.median(ratios)), "low": _short(min(ratios)), "high": _short(max(ratios)),
             "ours": _short(speeds[0]), "theirs": _short(speeds[1]), "unit": unit, "repeats": len(ratios),
-            "cpu_ratio": _short(statistics.median(t["cpu_seconds"] / o["cpu_seconds"] for o, t in zip(ours, theirs))), "same": same}
+            "cpu_ratio": _short(statistics.median(their / our for our, their in both)) if both else None, "same": same}
 
 def _short(value): return float(f"{value:.4g}")
 

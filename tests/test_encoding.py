@@ -131,11 +131,24 @@ def test_killed_with_its_processes_and_resumed(corpus, tiny, tmp_path):
 
 @pytest.mark.slow
 def test_ray_writes_what_one_process_writes(corpus, tiny, tmp_path, monkeypatch):
-    pytest.importorskip("ray.data")
+    if not importlib.util.find_spec("ray"): pytest.skip("ray is not installed (the extra [ray])")
+    import torch
+    torch.set_num_threads(1)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     encoder = Encoder(str(tiny))
     build_dense(corpus, encoder, tmp_path/"one", shard_size=10)
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    import ray
+    addresses, stop = [], ray.shutdown
+
+    def noticed():
+        addresses.extend(node["NodeManagerAddress"] for node in ray.nodes())
+        stop()
+
+    monkeypatch.setattr(ray, "shutdown", noticed)
     assert build_dense(corpus, encoder, tmp_path/"ray", shard_size=10, processes=2, engine="ray") == 5
+    assert addresses == ["127.0.0.1"] # Nobody else can reach it
     same_files(tmp_path/"one", tmp_path/"ray")
     assert build_dense(corpus, encoder, tmp_path/"ray", shard_size=10, processes=2, engine="ray") == 0
 
