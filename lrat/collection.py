@@ -6,18 +6,18 @@
 __all__ = ['FREE', 'OUTAGE', 'run_metadata', 'collect', 'open_policy', 'lrat_collect']
 
 # %% ../nbs/api/18_collection.ipynb #20b65749
-import contextlib, functools, json, os
+import contextlib, dataclasses, functools, json, os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from fastcore.script import Param
+from fastcore.script import Param, store_true
 from filelock import FileLock, Timeout
 from .agent import Budget, Policy, run_agents
-from .chat_policy import ChatPolicy
+from .agents import Preset, agent_named, open_agent, preset_for
 from .files import progress, to_json, write_json
 from .index import open_index
-from .models import ChatModel
 from .policies import TEMPERS, make_policy
+from .query_forms import QUERY_FORMS, form_of
 from .questions import Question, read_questions
 from .retrieval import snippet
 from .runs import read_run, write_run
@@ -35,10 +35,11 @@ def run_metadata(
     made = {"model": policy.name, "policy": policy.name, **policy.identity(), "rounds": budget.rounds, "k": budget.k,
             "snippet_max_tokens": budget.snippet_tokens, "browse_max_tokens": budget.browse_tokens, "tokenizer": tokenizer,
             "searcher_type": retriever.name, "index": identity, "code_version": code_version()}
+    if form_of(retriever) != QUERY_FORMS["query"]: made["query_form"] = dataclasses.asdict(form_of(retriever))
     return json.loads(to_json(made)) # As it will be read back
 
 # %% ../nbs/api/18_collection.ipynb #0a5d88a0
-FREE = {"code_version", "usage"} # Metadata in which runs of one folder may differ
+FREE = {"code_version", "usage", "seconds"} # Metadata in which runs of one folder may differ
 OUTAGE = 16 # Runs that fail in a row before a collection gives up
 
 def _finished(out, questions, settings):
@@ -72,11 +73,14 @@ def collect(
     budget:Budget=Budget(),
     tokenizer:str|Callable[[str, int], str]="all-MiniLM-L6-v2", # Cuts texts; or a function (text, tokens) -> first tokens
     batch_size:int=64, # Questions that are live at once
+    deadline:float|None=None, # Seconds that one question may take, where the policy waits for a model
 )->dict: # The summary, and what this call did: kept, collected, retried, set_aside
     "Run `policy` on every question that has no finished run yet; raises `LratError` where settings differ or the disk is full"
     questions, out = list(questions), Path(out)
     for query_id, times in Counter(q.query_id for q in questions).items():
         if times > 1: raise InputError(f"the query id {query_id!r} stands for {times} questions; give each an id of its own")
+    if policy.concurrency > batch_size:
+        raise LratError(f"{policy.concurrency} requests at once need as many live questions, not {batch_size}; raise the batch size")
     name = tokenizer if isinstance(tokenizer, str) else tokenizer.__name__
     settings = run_metadata(retriever, policy, budget, name)
     with _alone(out):
@@ -84,7 +88,7 @@ def collect(
         did = {"kept": len(statuses), "collected": 0, "retried": len(failed), "set_aside": broken}
         missing = [q for q in questions if q.query_id not in statuses]
         shorten = functools.partial(snippet, tokenizer=tokenizer) if isinstance(tokenizer, str) else tokenizer
-        runs = run_agents(missing, retriever, policy, budget, shorten, batch_size, settings)
+        runs = run_agents(missing, retriever, policy, budget, shorten, batch_size, settings, deadline)
         for run in progress(runs, f"collecting runs ({policy.name}, {retriever.name})", total=len(missing)):
             write_run(out, run)
             statuses[run.query_id] = run.status
@@ -118,21 +122,25 @@ def _summary(questions, statuses, settings):
 
 # %% ../nbs/api/18_collection.ipynb #4cd58cf9
 def open_policy(
-    name:str, # hasty, patient, or any other name for a model
+    name:str, # hasty, patient, a name in `lrat.agents.AGENTS`, or any other name for a model
     corpus, # The `Corpus` that is searched; scripted agents learn from it how rare words are
     settings:AgentSettings=AgentSettings(), # Endpoint and sampling values of a model
     model:str="", # The model's name on the endpoint; `name` if empty
     seed:int=2025, # Sent to the model
     concurrency:int=8, # Requests sent at once
+    preset:Preset|None=None, # What a model may spend, in place of the sampling values of `settings` and `seed`
+    prompt:str="", # File of a prompt that replaces the agent's own
+    thinking:str="", # As for `lrat.agents.open_agent`
 )->Policy:
     "The policy called `name`; raises `LratError` for a model without an endpoint"
+    if name in TEMPERS and (prompt or thinking): raise LratError(f"the agent {name!r} is a script; it takes no prompt and no thinking")
     if name in TEMPERS and corpus is None: raise LratError(f"the agent {name!r} needs the corpus, which this index does not give")
     if name in TEMPERS: return make_policy(name, corpus)
     if not settings.endpoint:
         raise LratError(f"the agent {name!r} is none of {', '.join(TEMPERS)}; for a model add --endpoint URL --model NAME")
     sampling = {"temperature": settings.temperature, "top_p": settings.top_p,
                 "presence_penalty": settings.presence_penalty, "seed": seed}
-    return ChatPolicy(ChatModel(settings.endpoint, model or name, sampling), concurrency)
+    return open_agent(name, settings.endpoint, model, preset or Preset(sampling=sampling), prompt, thinking, concurrency)
 
 # %% ../nbs/api/18_collection.ipynb #dbf74686
 @command
@@ -140,27 +148,35 @@ def lrat_collect(
     questions:str, # TSV file: query id, question and, if known, answer
     index:Param("Folder made by lrat_index", str, required=True)=None,
     out:Param("Folder for the runs, one file a question", str, required=True)=None,
-    agent:str="patient", # hasty, patient, or the name of a model
-    endpoint:str="", # URL of an OpenAI-compatible server
+    agent:str="patient", # hasty, patient, tongyi, webexplorer, agentcpm, minimax, glm, gpt-oss, chat, or the name of a model
+    endpoint:str="", # URL of an OpenAI-compatible server; replay:FILE or record:FILE:URL
     model:str="", # The model's name there; --agent if empty
-    rounds:int=100, # Most tool calls of one run
-    k:int=10, # Documents returned by one search
-    snippet_tokens:int=64, # Tokens shown of each of them
-    browse_tokens:int=512, # Tokens shown of an opened document
+    preset:str="paper", # paper or reference: the values of whatever is not given below
+    evaluation:store_true=False, # Take the preset's rounds for an evaluation, not those for a collection
+    prompt:str="", # File of a prompt that replaces the agent's own
+    thinking:str="", # on or off, for gpt-oss low, medium or high; the agent's own if empty
+    rounds:int=None, # Most tool calls of one run
+    k:int=None, # Documents returned by one search
+    snippet_tokens:int=None, # Tokens shown of each of them
+    browse_tokens:int=None, # Tokens shown of an opened document
     tokenizer:str="all-MiniLM-L6-v2", # Counts those tokens
-    temperature:float=.85, # Sent to the model, as are the next three
-    top_p:float=.95,
-    presence_penalty:float=1.1,
-    seed:int=2025,
+    temperature:float=None, # Sent to the model, as are the next three
+    top_p:float=None,
+    presence_penalty:float=None,
+    seed:int=None,
     concurrency:int=8, # Requests sent to the model at once
-    batch_size:int=64, # Questions that are live at once
+    batch_size:int=64, # Questions that are live at once; some more than requests keep the model busy while others search
+    deadline:float=7200, # Seconds that a model may take over one question
 ):
     "Run an agent on questions and keep its runs; the same command again does what is left"
     asked, retriever = read_questions(questions), open_index(index)
-    settings = AgentSettings(endpoint=endpoint, temperature=temperature, top_p=top_p, presence_penalty=presence_penalty)
-    policy = open_policy(agent, getattr(retriever, "corpus", None), settings, model, seed, concurrency)
-    budget = Budget(rounds, k, snippet_tokens, browse_tokens)
-    done = collect(asked, retriever, policy, out, budget, tokenizer, batch_size)
+    spend = preset_for(preset, None if agent in TEMPERS else agent_named(agent, model), rounds=rounds, evaluation_rounds=rounds, k=k,
+                       snippet_tokens=snippet_tokens, browse_tokens=browse_tokens, temperature=temperature, top_p=top_p,
+                       presence_penalty=presence_penalty, seed=seed)
+    policy = open_policy(agent, getattr(retriever, "corpus", None), AgentSettings(endpoint=endpoint), model, concurrency=concurrency,
+                         preset=spend, prompt=prompt, thinking=thinking)
+    budget = Budget(spend.evaluation_rounds if evaluation else spend.rounds, spend.k, spend.snippet_tokens, spend.browse_tokens)
+    done = collect(asked, retriever, policy, out, budget, tokenizer, batch_size, deadline)
     for name in done["set_aside"]: print(f"{out}/{name}: was broken; set aside as {name}.broken and collected again")
     print(f"{out}: {done['asked']} questions, {done['completed']} completed, {done['budget']} at the end of their budget, "
           f"{done['failed']} failed (kept {done['kept']}, collected {done['collected']}, of which {done['retried']} tried again)")

@@ -34,6 +34,11 @@ class Recipe:
                  *([f"loop{self.loop}"] if self.loop else [])]
         return "-".join(parts)
 
+    @property
+    def plain(self)->bool:
+        "Does it take what all runs give under the settings' rules, or a part of that? Released pairs can stand for it"
+        return self.preset is None and self.retrievers is None and self.correct is not False and not self.loop
+
 TRAINED = { # Systems that every profile knows
     "+LRAT": Recipe(), "+reweight": Recipe(), "+naive": Recipe("naive"), "+filter": Recipe("filter"),
     # What the base learns from its own first results: another retriever's would teach it that one's taste
@@ -67,13 +72,12 @@ def take_pairs(
     size:int, # How many
     seed:int, # Seed of the order that all sizes share
 ):
-    "Write `size` of the pairs, reweighted; raises `LratError` where there are fewer"
-    account, lengths = read_json(f"{source}.account.json"), []
+    "Write `size` of the pairs, reweighted if they were mined here; raises `LratError` where there are fewer"
+    account = read_json(f"{source}.account.json")
     if account["pairs"] < size: raise LratError(f"{source}: holds {account['pairs']} pairs, but {size} are asked for; lower the size")
     chosen = set(np.random.default_rng(seed).permutation(account["pairs"])[:size].tolist())
     def rows(): return (row for number, (_, row) in enumerate(read_jsonl(source)) if number in chosen)
-    for row in rows(): lengths.append(row["reasoning_len"])
-    scale = weight_scale(lengths) if account["beta"] else None
+    scale = weight_scale([row["reasoning_len"] for row in rows()]) if account.get("beta") else None
     write_jsonl(out, (row | ({"reweight_rate": float(scale.weight(row["reasoning_len"]))} if scale else {}) for row in rows()))
     write_json(f"{out}.account.json", account | {"pairs": size, "drawn_from": account["pairs"], "beta": scale.beta if scale else None,
                                                  "mu": scale.mu if scale else None})

@@ -10,6 +10,8 @@ __all__ = ['IN_DOMAIN', 'CONTROLS', 'FIRST', 'MADE_BY', 'verdict', 'difference_t
 import html, json, re
 from dataclasses import replace
 from pathlib import Path
+from .artefact_costs import cost_table
+from .costs import Prices
 from .expected import Check, check_expected, expected_table
 from .figures import load_figures
 from .files import open_atomic, read_json
@@ -44,7 +46,11 @@ def _alone(row, rows):
     "Each training seed's own row of a comparison"
     return [r for r in rows if r.get("base") and _same(r, row) and r is not row and "seeds" not in r]
 
-def _same(row, other): return all(row[k] == other[k] for k in ("system", "base", "agent", "benchmark", "metric"))
+_COMPARED = ("system", "base", "agent", "benchmark", "metric", "retriever") # What a comparison is about, whatever its seed
+
+def _same(row, other): return all(row.get(k) == other.get(k) for k in _COMPARED)
+
+def _encoder(row): return f" ({row['retriever']})" if row.get("retriever") else ""
 
 def comparison_sentence(
     row:dict, # A headline comparison row
@@ -52,7 +58,7 @@ def comparison_sentence(
 )->str:
     "One sentence: who, what, by how much, and each training seed alone"
     system, base = (SYSTEMS.get(row[k], row[k]) for k in ("system", "base"))
-    who = f"{system} against {base}, {BENCHMARKS.get(row['benchmark'], row['benchmark'])}"
+    who = f"{system} against {base}{_encoder(row)}, {BENCHMARKS.get(row['benchmark'], row['benchmark'])}"
     agent = f", {row['agent']} agent" if row["agent"] else ""
     change = f"{_from_to(row)}{difference_text(row)}"
     text = f"{who}{agent}: {METRICS[row['metric']].label}: {verdict(row)}, {change}, n = {row['n']}."
@@ -72,8 +78,7 @@ def _comparisons(results, keep):
         if artefact == "fig1": continue # The same rows as Table 2
         for row in headline_rows(content["rows"]):
             if row.get("base") and row["metric"] in FIRST and not row.get("split") and keep(row):
-                key = tuple(row[k] for k in ("system", "base", "agent", "benchmark", "metric"))
-                found.setdefault(key, (row, content["rows"]))
+                found.setdefault(tuple(map(row.get, _COMPARED)), (row, content["rows"]))
     return list(found.values())
 
 def answer(
@@ -111,7 +116,7 @@ def _headline_row(row, rows):
     names = [SYSTEMS.get(row[k], row[k]).removeprefix("control: ") for k in ("system", "base")]
     where = BENCHMARKS.get(row["benchmark"], row["benchmark"]).partition(",")[0]
     each = ", ".join(format_value(r).split(" ")[0] for r in _alone(row, rows)) or "-"
-    return (f"{names[0]} against {names[1]}, {where}", row["agent"] or "-", METRICS[row["metric"]].label, change,
+    return (f"{names[0]} against {names[1]}{_encoder(row)}, {where}", row["agent"] or "-", METRICS[row["metric"]].label, change,
             difference_text(row), each, verdict(row))
 
 def leading_sentences(
@@ -227,7 +232,7 @@ _PAGE = """<!DOCTYPE html>
 </header>
 <nav aria-label="Artefacts"><ul>
 {% for artefact in artefacts %}<li><a href="#{{ artefact.id }}">{{ artefact.title.split(":")[0] }}</a></li>
-{% endfor %}<li><a href="#expected">Expected values</a></li><li><a href="#provenance">Settings and hashes</a></li></ul></nav>
+{% endfor %}<li><a href="#costs">Costs</a></li><li><a href="#expected">Expected values</a></li><li><a href="#provenance">Settings and hashes</a></li></ul></nav>
 <main>
 {% for table in headline %}{{ table }}
 {% endfor %}
@@ -254,6 +259,10 @@ there; our numbers are not expected to equal it. {{ artefact.note }}</p>
 <h2 id="expected-title">Against the expected values</h2>
 <p class="note">{{ expected_note }}</p>
 {{ expected }}</section>
+<section id="costs" aria-labelledby="costs-title">
+<h2 id="costs-title">What it cost</h2>
+<p class="note">{{ costs_note }}</p>
+{{ costs }}</section>
 <section id="provenance" aria-labelledby="provenance-title">
 <h2 id="provenance-title">Settings, hashes and times</h2>
 {% for table in provenance %}{{ table }}
@@ -311,11 +320,22 @@ def _expected(checks):
             "tolerance, which comes from the spread over training seeds; it has drifted within twice that, else it fails."}
 
 # %% ../nbs/api/28_report.ipynb #fd47bd2c
+def _costs(results, prices):
+    "What the page says about costs"
+    table = cost_table(results, prices)
+    if not table: return {"costs": "", "costs_note": "None of the stages behind these results is here, so there is nothing to count."}
+    return {"costs": _box(table, "scroll"), "costs_note": "Stages serve several artefacts, so that the lines overlap; the last one counts "
+            "each stage once. Calls and tokens are those of all runs and of judges that are models, failed ones included. Not here: inputs whose "
+            "stage was deleted. None: scripted agents and rules ask no model. What a file does not say is named, never taken as 0."
+            + ("" if prices else " With lrat_run --prices FILE the table shows money, too.")}
+
+# %% ../nbs/api/28_report.ipynb #d4fb1f4a
 _VERDICTS = {"yes": "Yes: training on agent runs helped.", "partly": "Partly: some comparisons show a gain, others do not.",
              "no": "No: no significant gain was found.", "unknown": "Not evaluated yet."}
 
 def build_report(
     profile:str, # smoke, mini or paper
+    prices:Prices|None=None, # Of models, for the table of costs
 )->Path: # results/<profile>/report.html
     "Write the report on everything that is recorded under a profile; raises `LratError` for an unknown profile"
     import jinja2
@@ -328,6 +348,7 @@ def build_report(
         leading=[html.escape(s) for s in leading_sentences(results)],
         headline=[_box(t, "scroll headline") for t in headline(results)],
         artefacts=list(_artefacts(results, load_figures(profile), profile)), **_expected(check_expected(profile)),
+        **_costs(results, prices),
         provenance=[_box(t, "scroll wrap") for t in provenance_tables(profile, results)],
         settings=[_folded(t) for t in _settings_tables(results)])
     path = results_folder(profile)/"report.html"

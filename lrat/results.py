@@ -347,7 +347,7 @@ def difference_table(
 )->Table:
     "One line for each comparison: difference, interval, p, and a verdict"
     several, seeded = len({r["base"] for r in rows}) > 1, all(r["seed"] is not None for r in rows)
-    shown = ("benchmark", "agent", "system", "split") + ("base",) * several + ("seed",) * seeded
+    shown = ("benchmark", "agent", "retriever", "system", "split") + ("base",) * several + ("seed",) * seeded
     fields = tuple(f for f in shown if any(r.get(f) is not None for r in rows))
     body = []
     for row in rows:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DIALECTS', 'SEARCH_TOOLS', 'BROWSE_TOOLS', 'STEP_TYPES', 'Dialect', 'result_docids', 'format_results',
-           'format_document', 'Step', 'Search', 'Browse', 'thoughts', 'visible', 'Run', 'read_run', 'write_run',
-           'iterate_runs']
+           'format_document', 'Step', 'Search', 'Browse', 'thoughts', 'visible', 'Run', 'run_metadata_of', 'read_run',
+           'run_name', 'write_run', 'iterate_runs']
 
 # %% ../nbs/api/13_runs.ipynb #7e1205af
 import json, re
@@ -178,6 +178,13 @@ def _returned_docid(docid, searches):
 # %% ../nbs/api/13_runs.ipynb #ed25d8e6
 STEP_TYPES = ("reasoning", "tool_call", "output_text")
 
+def run_metadata_of(
+    row:dict, # A run as its file holds it
+)->dict:
+    "The run's metadata, with the `usage` that some clients write beside it"
+    metadata, usage = row.get("metadata") or {}, row.get("usage")
+    return {"usage": usage, **metadata} if isinstance(usage, dict) and isinstance(metadata, dict) else metadata
+
 def read_run(
     path:str|Path, # A run file
 )->Run:
@@ -185,7 +192,7 @@ def read_run(
     row = read_json(path)
     if not isinstance(row, dict): raise InputError(f"{path}: is a JSON {type(row).__name__}; a run is an object with a 'result'")
     steps = [_read_step(step, f"{path}: result[{n}]") for n, step in enumerate(need(row, "result", list, str(path)))]
-    counts = {name: row.get(name) or {} for name in ("metadata", "tool_call_counts", "tool_call_counts_all")}
+    counts = {"metadata": run_metadata_of(row)} | {name: row.get(name) or {} for name in ("tool_call_counts", "tool_call_counts_all")}
     for name, value in counts.items():
         if not isinstance(value, dict): raise InputError(f"{path}: field {name!r} is {type(value).__name__}, not an object")
     query_id = str(need(row, "query_id", (str, int), str(path)))
@@ -204,16 +211,21 @@ def _read_step(step, where):
         output = "\n".join(str(part.get("text") or "") if isinstance(part, dict) else str(part) for part in output)
     return Step(kind, step.get("tool_name"), step.get("arguments"), output, step.get("reasoning_content"))
 
+def run_name(
+    query_id:str, # Any text
+)->str: # `run_<query_id>`, signs that a file's name may not hold written as %xx
+    "The name of a run, which is that of its file without .json"
+    return "run_" + re.sub(r"[^\w.-]", lambda m: f"%{ord(m[0]):02x}", query_id)
+
 def write_run(
     folder:str|Path, # Where run files lie
     run:Run, # The run
 )->Path: # `run_<query_id>.json`
     "Write a run, atomically"
-    name = re.sub(r"[^\w.-]", lambda m: f"%{ord(m[0]):02x}", run.query_id)
     row = {"metadata": run.metadata, "query_id": run.query_id, "query": run.query, "answer": run.answer,
            "tool_call_counts": run.tool_call_counts, "tool_call_counts_all": run.tool_call_counts_all, "status": run.status,
            "retrieved_docids": run.retrieved_docids, "result": [_written(step) for step in run.steps]}
-    path = Path(folder)/f"run_{name}.json"
+    path = Path(folder)/f"{run_name(run.query_id)}.json"
     write_json(path, row)
     return path
 

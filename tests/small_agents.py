@@ -1,5 +1,5 @@
 "A retriever and agents of a few lines, for tests; run as a program it collects slowly, so that it can be killed."
-import sys, time
+import asyncio, sys, time
 from pathlib import Path
 from lrat.agent import Answer, Budget, Open, Policy, Results, Search
 from lrat.collection import collect
@@ -33,9 +33,19 @@ class Plain(Policy):
     def start(self, question): return question
     def act(self, state, observation, remaining):
         time.sleep(self.delay)
+        return self.decide(state, observation)
+    def decide(self, state, observation):
         if observation is None: return Search(state, "I look for it.")
         if isinstance(observation, Results): return Open(observation.results[0].docid, "This may be it.")
         return Answer(observation.title, f"I read: {observation.content}")
 
+class Patient(Plain):
+    "Does the same, but waits as for a model"
+    concurrency = 2
+    async def act(self, state, observation, remaining):
+        await asyncio.sleep(self.delay)
+        return self.decide(state, observation)
+
 if __name__ == "__main__":
-    collect(QUESTIONS, Words(), Plain(float(sys.argv[2])), Path(sys.argv[1]), Budget(rounds=6, k=3), first_words, batch_size=2)
+    policy = {"Plain": Plain, "Patient": Patient}[sys.argv[3] if len(sys.argv) > 3 else "Plain"]
+    collect(QUESTIONS, Words(), policy(float(sys.argv[2])), Path(sys.argv[1]), Budget(rounds=6, k=3), first_words, batch_size=2)

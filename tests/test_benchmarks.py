@@ -129,7 +129,9 @@ def test_a_judge_that_times_out_is_no_wrong_answer(folder):
         asked = read_questions(folder/"q.tsv")
         with pytest.raises(LratError, match=r"0 unreadable, \d+ failed; last: no reply within"): judge_answers(folder/"runs", asked, judge, folder/"v.jsonl")
     table = score_runs(folder/"runs", asked, correct=read_answer_verdicts(folder/"v.jsonl"))
-    assert np.nansum(table.column("success")) == 12 and 0 not in table.column("success") # Stopped after 1, 10 to 20; none is wrong
+    verdicts = [json.loads(line)["verdict"] for line in open(folder/"v.jsonl")]
+    assert set(verdicts) == {"correct", "failed"} and np.nansum(table.column("success")) == verdicts.count("correct") # How many, the machine's load decides
+    assert 0 not in table.column("success")
     assert "answers without a verdict (not counted as wrong" in table.note
 
 
@@ -206,6 +208,7 @@ def test_the_plan_of_the_paper_has_the_numbers_of_the_method():
         agents = [s for s in stages.values() if s.name.startswith(f"evaluate {benchmark} ")]
         assert len(agents) == 6 and all(s.counts["questions"] == asked and s.counts["most_rounds"] == 50 for s in agents)
     assert stages["index browsecomp-plus +LRAT"].counts["documents"] == 100_195
+    assert all(stage.counts["documents"] == 11_200_000 for name, stage in stages.items() if "index wiki-25" in name)
     assert (stages["judge opened documents"].counts["cases"], stages["mine pairs"].counts["pairs"]) == (120_579, 91_713)
     assert (collect["runs_completed"], collect["runs_correct"]) == (34_619, 26_482)
 

@@ -1,7 +1,7 @@
 "The chat policy against a real server on a loopback socket"
 import json, socket, threading, time
 import pytest
-pytest.importorskip("openai", reason="the agents extra is not installed")
+pytest.importorskip("aiohttp", reason="the agents extra is not installed")
 from lrat.agent import Budget
 from lrat.chat_policy import SPENT, ChatPolicy
 from lrat.collection import collect

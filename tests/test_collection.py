@@ -1,5 +1,5 @@
 "Collection under kills, broken files, a full disk and changed settings"
-import json, os, signal, subprocess, sys, time
+import json, os, random, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
 from lrat.agent import Answer, Budget, Malformed, Open, Search, run_agents
@@ -8,7 +8,7 @@ from lrat.models import ModelFailure
 from lrat.questions import Question
 from lrat.runs import read_run
 from lrat.settings import LratError
-from small_agents import QUESTIONS, Plain, Words, first_words
+from small_agents import QUESTIONS, Patient, Plain, Words, first_words
 
 BUDGET = Budget(rounds=6, k=3)
 
@@ -49,6 +49,33 @@ def test_kill_in_the_middle_loses_and_repeats_nothing(tmp_path, whole):
     assert (done["kept"], done["collected"], done["set_aside"]) == (len(survivors), len(QUESTIONS) - len(survivors), [])
     assert all((p.stat().st_mtime_ns, p.stat().st_ino) == before for p, before in survivors.items())
     assert contents(out) == whole and not list(out.glob(".*.part"))
+
+def kill_at_random(out, kills, seed):
+    "Collect in a process that is killed again and again; the finished runs, each of which stayed as it was"
+    chance, program, kept = random.Random(seed), Path(__file__).with_name("small_agents.py"), {}
+    for kill in range(kills):
+        process = subprocess.Popen([sys.executable, str(program), str(out), "0.03", "Patient"], stderr=subprocess.DEVNULL)
+        until, more = time.monotonic() + 60, len(kept) + chance.randint(1, max(1, (len(QUESTIONS) - len(kept))//(kills - kill) - 1))
+        while len(list(out.glob("run_*.json"))) < more and time.monotonic() < until: time.sleep(.001)
+        time.sleep(chance.uniform(0, .03)) # Anywhere in a turn or in a write
+        assert process.poll() is None, "it was done before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        now = {p.name: (p.stat().st_mtime_ns, p.stat().st_ino, p.read_bytes()) for p in out.glob("run_*.json")}
+        assert kept.items() <= now.items(), f"kill {kill} lost or repeated a finished run"
+        assert all(read_run(out/name).status == "completed" for name in now), f"kill {kill} left half a run"
+        kept = now
+    return kept
+
+@pytest.mark.parametrize("kills, seed", [(3, 1), pytest.param(20, 2, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_lose_and_repeat_nothing(tmp_path, kills, seed):
+    out = tmp_path/"runs"
+    kept = kill_at_random(out, kills, seed)
+    done = gather(out, Patient())
+    assert (done["kept"], done["collected"], done["set_aside"]) == (len(kept), len(QUESTIONS) - len(kept), [])
+    assert all((out/name).stat().st_ino == inode for name, (_, inode, _) in kept.items())
+    gather(tmp_path/"whole", Patient())
+    assert contents(out) == contents(tmp_path/"whole") and not list(out.glob(".*.part"))
 
 @pytest.mark.parametrize("damage", [b"", b'{"query_id": "q03", "res', b"\x00\xff\xfe", b"[1, 2]", b'{"query_id": "q03"}'])
 def test_broken_file_is_set_aside_and_collected_again(tmp_path, whole, damage):
@@ -170,3 +197,8 @@ def test_metadata_has_no_time_and_names_what_ran(tmp_path):
     metadata = json.loads((tmp_path/"runs"/"run_q00.json").read_text())["metadata"]
     assert {"model", "k", "snippet_max_tokens", "searcher_type", "index", "code_version"} <= set(metadata)
     assert not [name for name in metadata if "time" in name or "date" in name]
+
+def test_more_requests_than_questions_are_refused(tmp_path):
+    policy = Patient()
+    policy.concurrency = 9
+    with pytest.raises(LratError, match="9 requests at once need as many live questions, not 8"): gather(tmp_path/"runs", policy, batch_size=8)

@@ -40,6 +40,8 @@ def test_help(command):
     (("lrat_train", "none.jsonl", "--model", "all-MiniLM-L6-v2", "--out", "m"), "none.jsonl"),
     (("lrat_eval", "no-runs", "--questions", "none.tsv", "--out", "e.json"), "none.tsv"),
     (("lrat_compare", "none-a", "none-b"), "none-a"),
+    (("lrat_costs", "no-runs"), "no-runs"),
+    (("lrat_run", "--pairs", "theirs"), "choose mine or hub"),
 ])
 def test_a_mistake_is_one_line(words, says, tmp_path):
     done = run(*words, cwd=tmp_path)

@@ -6,13 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("FlagEmbedding")
-from tiny_models import build, save_tiny, write_pairs
+from tiny_models import build, gradient, save_tiny, write_pairs, write_tiers
 
 from lrat.loss import positives_of_others, weighted_info_nce
 from lrat.settings import LratError
 
 
-def by_hand(query, documents, weights, temperature, group_size, in_batch, document_keys, positive_keys):
+def by_hand(query, documents, weights, temperature, group_size, in_batch, document_keys, positive_keys, tiers=None):
     "The formula in Python's floats, one document at a time"
     total = 0.
     for i, (vector, weight) in enumerate(zip(query.double().tolist(), weights.double().tolist())):
@@ -22,7 +22,7 @@ def by_hand(query, documents, weights, temperature, group_size, in_batch, docume
             own = j // group_size == i
             if j == i*group_size or not (own or in_batch): continue
             if not own and document_keys[j].item() in positive_keys[i].tolist(): continue
-            kept.append(math.exp(value))
+            kept.append(math.exp(value) * (tiers[j].item() if own and tiers is not None else 1))
         total += weight * -math.log(kept[0] / sum(kept))
     return total / len(query)
 
@@ -33,8 +33,107 @@ def models(tmp_path_factory):
     pairs = write_pairs(folder/"pairs.jsonl", 8)
     pairs[3]["pos"] = pairs[0]["pos"] # One document is the positive of two queries
     (folder/"pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
-    for name in ("encoder", "decoder"): save_tiny(folder/name, name == "decoder")
+    write_tiers(folder/"tiers.jsonl", pairs)
+    for name in ("encoder", "decoder"):
+        save_tiny(folder/name, name == "decoder")
+        save_tiny(folder/f"{name}-before", name == "decoder", seed=1)
     return folder
+
+
+# Relative tolerances of loss and gradient, models in float64; Qwen3 norms and rotates in float32 whatever the type of its weights
+EXACT = {"encoder": (1e-9, 1e-8), "decoder": (1e-5, 1e-3)}
+PATHS = {"at once": dict(tokens_at_once=2**20), "sub-batches": dict(tokens_at_once=24), "cached": dict(tokens_at_once=24, gradient_cache=True),
+         "checkpointed": dict(gradient_checkpointing=True), "both": dict(gradient_cache=True, gradient_checkpointing=True)}
+
+
+@pytest.fixture(scope="module")
+def one_pass(models):
+    "Loss and gradient of the whole batch in one pass, for each kind, choice of negatives and file"
+    found = {}
+    def compute(kind, in_batch, file, **settings):
+        key = (kind, in_batch, file, *settings)
+        if key not in found: found[key] = run(models, kind, in_batch, file, tokens_at_once=2**20, **settings)
+        return found[key]
+    return compute
+
+
+def run(models, kind, in_batch, file, **settings):
+    model, collator, pairs = build(models, kind, in_batch, file=file, exact=True, **settings)
+    batch = collator([pairs[n] for n in range(8)])
+    loss = model.train()(**batch).loss
+    loss.backward()
+    return loss.item(), gradient(model), model, batch, pairs
+
+
+def assert_same(kind, loss, gradient, expected_loss, expected_gradient):
+    loss_tolerance, gradient_tolerance = EXACT[kind]
+    assert loss == pytest.approx(expected_loss, rel=loss_tolerance)
+    assert (gradient - expected_gradient).norm() <= gradient_tolerance * expected_gradient.norm()
+
+
+def alone(model, texts):
+    "Each text encoded by itself"
+    with torch.no_grad():
+        return torch.cat([model.encode(dict(model.tokenizer([text], truncation=True, max_length=16, return_tensors="pt"))) for text in texts])
+
+
+@pytest.mark.parametrize("kind", ["encoder", "decoder"])
+@pytest.mark.parametrize("in_batch", [True, False])
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("file", ["pairs.jsonl", "tiers.jsonl"])
+def test_each_path_is_the_formula_in_float64_and_has_the_gradient_of_one_pass(models, one_pass, kind, in_batch, path, file):
+    loss, found, model, batch, pairs = run(models, kind, in_batch, file, **PATHS[path])
+    features = [pairs[n] for n in range(8)]
+    query, documents = alone(model, [f["query"] for f in features]), alone(model, [d for f in features for d in f["documents"]])
+    weights = torch.tensor([f["weight"] for f in features], dtype=torch.float64)
+    tiers = batch.get("document_weights")
+    assert (tiers is not None) == (file == "tiers.jsonl")
+    keys = (batch["document_keys"], batch["positive_keys"])
+    # Weights of pairs reach the loss as float32
+    assert loss == pytest.approx(by_hand(query, documents, weights.float(), .05, 4, in_batch, *keys, tiers), rel=EXACT[kind][0])
+    if tiers is not None: assert loss != pytest.approx(by_hand(query, documents, weights, .05, 4, in_batch, *keys), rel=1e-3)
+    whole, expected, *_ = one_pass(kind, in_batch, file)
+    assert_same(kind, loss, found, whole, expected)
+    assert expected.norm() > .01
+
+
+@pytest.mark.parametrize("kind", ["encoder", "decoder"])
+def test_the_loss_that_holds_general_queries_is_the_formula(models, one_pass, kind):
+    loss, found, model, batch, pairs = run(models, kind, True, "pairs.jsonl", keep_weight=.3, gradient_cache=True)
+    general = [pairs[n]["general"] for n in range(8)]
+    def shares(encoder):
+        query, documents = alone(encoder, [g["query"] for g in general]), alone(encoder, [d for g in general for d in g["documents"]])
+        terms = [[math.exp(value / .05) for value in row] for row in (query @ documents.T).tolist()]
+        return [[term / sum(row) for term in row] for row in terms]
+    kept = sum(p * math.log(p/q) for ours, before in zip(shares(model), shares(model.base)) for p, q in zip(before, ours)) / 8
+    plain, *_ = one_pass(kind, True, "pairs.jsonl")
+    assert kept > .01 and loss == pytest.approx(plain + .3*kept, rel=EXACT[kind][0])
+    assert not any(p.grad is not None for p in model.base.parameters())
+    whole, expected, *_ = one_pass(kind, True, "pairs.jsonl", keep_weight=.3)
+    assert_same(kind, loss, found, whole, expected)
+
+
+@pytest.mark.parametrize("in_batch", [True, False])
+def test_adapters_take_the_same_paths(models, one_pass, in_batch):
+    loss, found, model, *_ = run(models, "decoder", in_batch, "pairs.jsonl", lora_rank=2, gradient_cache=True, gradient_checkpointing=True)
+    assert loss == pytest.approx(one_pass("decoder", in_batch, "pairs.jsonl")[0], rel=EXACT["decoder"][0]) # An adapter begins at the base
+    assert found.norm() > 0 and len(found) == sum(p.numel() for name, p in model.named_parameters() if "lora_" in name)
+
+
+def test_both_sides_of_padding_are_the_same_to_a_decoder(models, one_pass):
+    loss, found, model, *_ = run(models, "decoder", True, "pairs.jsonl", padding_side="right")
+    whole, expected, *_ = one_pass("decoder", True, "pairs.jsonl")
+    assert model.tokenizer.padding_side == "right"
+    assert_same("decoder", loss, found, whole, expected)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_first_token_is_found_behind_padding(models, side):
+    model, collator, pairs = build(models, "decoder", padding_side=side)
+    model.sentence_pooling_method = "cls"
+    texts = ["baran", "cesel ditim fovor guwex"]
+    tokens = model.tokenizer(texts, padding=True, return_tensors="pt")
+    torch.testing.assert_close(model.encode(dict(tokens)), alone(model, texts), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["encoder", "decoder"])

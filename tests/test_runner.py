@@ -17,8 +17,8 @@ def notebook(path, *cells):
     return path
 
 
-def test_all_experiments_take_a_profile_and_a_seed():
-    for path in find_notebooks([]): assert notebook_parameters(path) == ["profile", "seed"], path
+def test_all_experiments_take_a_profile_a_seed_and_changed_settings():
+    for path in find_notebooks([]): assert notebook_parameters(path) == ["profile", "seed", "changes"], path
 
 
 def test_unknown_parameter_is_refused_before_anything_runs(tmp_path):

@@ -1,4 +1,5 @@
 "Training through FlagEmbedding's own trainer: weights arrive, folders load, kills and mistakes do no harm."
+import csv
 import dataclasses
 import json
 import math
@@ -10,10 +11,16 @@ pytest.importorskip("FlagEmbedding")
 import numpy as np
 from tiny_models import save_tiny, write_pairs
 
+import lrat.trainer
 import lrat.training
+from lrat.base_model import choose_pooling, load_tokenizer_for
 from lrat.files import read_json, sha256_file
+from lrat.model_folder import check_model
+from lrat.pairs_file import PairsFile
+from lrat.query_forms import query_form
 from lrat.settings import InputError, LratError, TrainingSettings
-from lrat.training import PairsFile, choose_pooling, last_checkpoint, load_tokenizer_for, train
+from lrat.trainer import last_checkpoint
+from lrat.training import train
 
 QUICK = TrainingSettings(epochs=2, batch_size=4, group_size=3, learning_rate=1e-3, temperature=.05, query_max_length=8,
                          document_max_length=8)
@@ -33,15 +40,15 @@ class Spy:
     "Keeps what the collator and the loss are given while a training runs"
     def __init__(self, patch):
         self.batches, self.calls = [], []
-        collate, loss = lrat.training.PairsCollator.__call__, lrat.training.weighted_info_nce
+        collate, loss = lrat.trainer.PairsCollator.__call__, lrat.trainer.weighted_info_nce
         def spied_collate(collator, features):
             self.batches.append(features)
             return collate(collator, features)
         def spied_loss(query, documents, weights, *rest):
             self.calls.append([t.detach().clone() for t in (query, documents, weights)])
             return loss(query, documents, weights, *rest)
-        patch.setattr(lrat.training.PairsCollator, "__call__", spied_collate)
-        patch.setattr(lrat.training, "weighted_info_nce", spied_loss)
+        patch.setattr(lrat.trainer.PairsCollator, "__call__", spied_collate)
+        patch.setattr(lrat.trainer, "weighted_info_nce", spied_loss)
 
 
 @pytest.fixture(scope="module", params=POOLING)
@@ -139,12 +146,12 @@ def weights_of(folder): return sha256_file(folder/"model.safetensors")
 def test_a_training_that_is_killed_goes_on_to_the_same_bytes(world, tmp_path, monkeypatch):
     long, whole = dataclasses.replace(QUICK, epochs=3), tmp_path/"whole"
     train(world/"pairs.jsonl", world/"encoder", whole, long, 7, "mean")
-    step, steps = lrat.training.PairsTrainer.training_step, []
+    step, steps = lrat.trainer.PairsTrainer.training_step, []
     def killed(trainer, *args, **kwargs):
         steps.append(trainer.state.global_step)
         if len(steps) in (3, 6, 12): raise KeyboardInterrupt # In the first, the second and the last epoch
         return step(trainer, *args, **kwargs)
-    monkeypatch.setattr(lrat.training.PairsTrainer, "training_step", killed)
+    monkeypatch.setattr(lrat.trainer.PairsTrainer, "training_step", killed)
     def again(): return train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", long, 7, "mean")
     with pytest.raises(KeyboardInterrupt): again()
     assert not (tmp_path/"out").exists() and last_checkpoint(tmp_path/".out.part").name == "checkpoint-2"
@@ -179,6 +186,62 @@ def test_a_finished_folder_is_left_alone_and_another_training_refused(world, tmp
     (tmp_path/"full").mkdir()
     (tmp_path/"full"/"letter.txt").write_text("mine")
     with pytest.raises(LratError, match="holds other files"): train(world/"pairs.jsonl", world/"encoder", tmp_path/"full", few, pooling="mean")
+
+
+@pytest.mark.parametrize("options", [dict(lora_rank=2), dict(gradient_cache=True, tokens_at_once=16)], ids=["adapters", "cached"])
+def test_weights_of_pairs_survive_a_kill(world, tmp_path, monkeypatch, options):
+    "Shuffled, in sub-batches, with a short last batch, and resumed: each query still comes with its own weight, and the bytes are the same"
+    settings = dataclasses.replace(QUICK, **options)
+    spy, step, steps = Spy(monkeypatch), lrat.trainer.PairsTrainer.training_step, []
+    def killed(trainer, *args, **kwargs):
+        steps.append(trainer.state.global_step)
+        if len(steps) == 5: raise KeyboardInterrupt
+        return step(trainer, *args, **kwargs)
+    monkeypatch.setattr(lrat.trainer.PairsTrainer, "training_step", killed)
+    def again(name): return train(world/"pairs.jsonl", world/"decoder", tmp_path/name, settings, 7, "last")
+    with pytest.raises(KeyboardInterrupt): again("out")
+    again("out")
+    assert steps == [0, 1, 2, 3, 4, 4, 5]
+    weight_of = {row["query"]: row["reweight_rate"] for row in map(json.loads, (world/"pairs.jsonl").read_text().splitlines())}
+    given = [weights.tolist() for _, _, weights in spy.calls]
+    trained = [[weight_of[f["query"]] for f in features] for features in spy.batches]
+    for weights in given: assert any(weights == pytest.approx(batch, rel=1e-6) for batch in trained)
+    assert sorted(map(len, given)) == [2, 2, 4, 4, 4, 4]
+    whole = again("whole")
+    assert weights_of(tmp_path/"out") == weights_of(tmp_path/"whole")
+    rows = list(csv.DictReader(open(tmp_path/"out"/"training.csv")))
+    assert [float(row["loss"]) for row in rows] == whole["losses"] and [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert (tmp_path/"out"/"training.csv").read_bytes() == (tmp_path/"whole"/"training.csv").read_bytes()
+
+
+def test_adapters_are_merged_and_move_little_else(world, tmp_path):
+    from safetensors.torch import load_file
+    train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", dataclasses.replace(QUICK, lora_rank=2), 7, "mean")
+    base, found = load_file(world/"encoder"/"model.safetensors"), load_file(tmp_path/"out"/"model.safetensors")
+    assert set(found) == set(base) and not list((tmp_path/"out").glob("adapter*"))
+    moved = {name for name in base if not torch.equal(base[name].float(), found[name])}
+    assert moved and all(name.endswith("weight") and base[name].ndim == 2 and "embeddings" not in name for name in moved)
+    for name in moved: assert torch.linalg.matrix_rank(found[name] - base[name].float(), rtol=1e-3) <= 2
+
+
+def test_bfloat16_follows_the_same_curve(world, trained, tmp_path):
+    kind, report, _ = trained
+    half = train(world/"pairs.jsonl", world/kind, tmp_path/"out", dataclasses.replace(QUICK, bf16=True), 7, POOLING[kind], "find : ", "[UNK] ")
+    assert half["losses"] == pytest.approx(report["losses"], rel=.1) and half["losses"] != report["losses"]
+
+
+def test_each_library_computes_the_same_from_the_folder(world, trained):
+    kind, *_ = trained
+    cosines = check_model(world/f"{kind}-trained")
+    assert set(cosines) == {"sentence-transformers", "FlagEmbedding"} and min(cosines.values()) >= .9999
+
+
+def test_what_the_trainer_keeps_for_tensorboard(world, tmp_path):
+    loading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    report = train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", dataclasses.replace(QUICK, max_steps=2), pooling="mean", tensorboard=tmp_path/"events")
+    events = loading.EventAccumulator(str(tmp_path/"events"))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(n, pytest.approx(loss)) for n, loss in enumerate(report["losses"], 1)]
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(world, tmp_path):
@@ -220,6 +283,94 @@ def test_bad_files(tmp_path, world):
     with pytest.raises(LratError, match="holds no model"): train(world/"pairs.jsonl", tmp_path, tmp_path/"out", QUICK)
     with pytest.raises(LratError, match="name one"): train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", QUICK, pooling="max")
     assert not (tmp_path/"out").exists()
+
+
+@pytest.mark.parametrize("change,says", [
+    ({"neg_weights": [1]}, "4 texts in 'neg', but 1 in 'neg_weights'"), ({"neg_weights": [1, 1, float("nan"), 1]}, "'neg_weights' is nan"),
+    ({"neg_weights": [1, 1, 1, -.5]}, "'neg_weights' is -0.5"), ({"neg_weights": [1, 1, 1, "1"]}, "'neg_weights' is 1, but must be a number"),
+    ({"neg_weights": None}, "is NoneType"), ({"earlier_queries": "one"}, "must be list"), ({"earlier_queries": [1]}, "must be a list of texts"),
+    ({"question": None}, "is NoneType"), ({"preceding_reasoning": ...}, "which the query form 'all' needs; add it with lrat_context"),
+])
+def test_bad_options_of_a_pair(tmp_path, change, says):
+    row = GOOD | {"neg": list("abcd"), "question": "", "earlier_queries": [], "preceding_reasoning": ""} | change
+    (tmp_path/"pairs.jsonl").write_text(json.dumps({k: v for k, v in row.items() if v is not ...}))
+    with pytest.raises(InputError, match="pairs.jsonl:1: ") as caught: PairsFile(tmp_path/"pairs.jsonl", 2, form=query_form("all"))
+    assert says in str(caught.value)
+
+
+def test_a_text_of_a_megabyte_is_read_as_far_as_the_model_reads(world, tmp_path):
+    rows = write_pairs(tmp_path/"pairs.jsonl", 4)
+    short = [row | {"pos": ["baran " * 40], "query": "cesel " * 40} for row in rows]
+    long = [row | {"pos": ["baran " * 200_000], "query": "cesel " * 200_000} for row in rows]
+    reports = []
+    for name, changed in (("short", short), ("long", long)):
+        (tmp_path/f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in changed))
+        reports.append(train(tmp_path/f"{name}.jsonl", world/"encoder", tmp_path/name, dataclasses.replace(QUICK, max_steps=1), pooling="mean"))
+    assert reports[0]["losses"] == reports[1]["losses"]
+
+
+def test_a_model_without_a_tokenizer(world, tmp_path):
+    import shutil
+    for kind in POOLING:
+        shutil.copytree(world/kind, tmp_path/kind)
+        for path in (tmp_path/kind).glob("tokenizer*"): path.unlink()
+        with pytest.raises(LratError, match="holds no tokenizer"):
+            train(world/"pairs.jsonl", tmp_path/kind, tmp_path/"out", QUICK, pooling=POOLING[kind])
+    (tmp_path/"encoder"/"tokenizer.json").write_text("{")
+    with pytest.raises(LratError, match="holds no tokenizer"):
+        train(world/"pairs.jsonl", tmp_path/"encoder", tmp_path/"out", QUICK, pooling="mean")
+    (tmp_path/"encoder"/"tokenizer.json").write_bytes((world/"encoder"/"tokenizer.json").read_bytes())
+    (tmp_path/"encoder"/"model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(LratError, match="holds no model that can be loaded"):
+        train(world/"pairs.jsonl", tmp_path/"encoder", tmp_path/"out", QUICK, pooling="mean")
+    assert not (tmp_path/"out").exists()
+
+
+def test_another_models_checkpoint_is_refused(world, tmp_path, monkeypatch):
+    step = lrat.trainer.PairsTrainer.training_step
+    def killed(trainer, *args, **kwargs):
+        if trainer.state.global_step == 3: raise KeyboardInterrupt
+        return step(trainer, *args, **kwargs)
+    with monkeypatch.context() as patch:
+        patch.setattr(lrat.trainer.PairsTrainer, "training_step", killed)
+        with pytest.raises(KeyboardInterrupt): train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", QUICK, pooling="mean")
+    kept = last_checkpoint(tmp_path/".out.part")
+    with pytest.raises(LratError, match="holds another training .pooling, base differ"):
+        train(world/"pairs.jsonl", world/"decoder", tmp_path/"out", QUICK, pooling="last")
+    # The weights of another model in a folder that says it is this one
+    (kept/"model.safetensors").write_bytes((world/"decoder"/"model.safetensors").read_bytes())
+    with pytest.raises(LratError, match="is the checkpoint of another model"):
+        train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", QUICK, pooling="mean")
+
+
+@pytest.mark.parametrize("change,says", [
+    (dict(query_form="history"), "unknown query form"), (dict(padding_side="middle"), "choose left or right"), (dict(keep_weight=1.), "go together"),
+    (dict(keep_weight=-1.), "must not be negative"), (dict(cross_device_negatives=True, in_batch_negatives=False), "turn both on"),
+    (dict(deepspeed="none.json"), "deepspeed"),
+])
+def test_bad_settings(world, tmp_path, change, says):
+    with pytest.raises(LratError, match=says):
+        train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", dataclasses.replace(QUICK, **change), pooling="mean")
+    assert not (tmp_path/"out").exists()
+
+
+@pytest.mark.parametrize("words,bf16,rank", [((), True, 0), (("--lora_rank", "2"), True, 2), (("--preset", "recommended"), True, 0),
+                                             (("--profile", "mini"), False, 0), (("--profile", "mini", "--bf16"), True, 0)])
+def test_flags_that_are_not_given_leave_the_preset_as_it_is(words, bf16, rank):
+    from fastcore.script import anno_parser
+    profile = () if "--profile" in words else ("--profile", "paper")
+    values = vars(anno_parser(lrat.training.lrat_train).parse_args(["pairs.jsonl", "--out", "m", *profile, *words]))
+    settings = lrat.training._given_settings(values)
+    assert (settings.bf16, settings.lora_rank) == (bf16, rank)
+
+
+def test_bad_general_queries(world, tmp_path):
+    held = dataclasses.replace(QUICK, keep_weight=1.)
+    for text, says in (("", "holds no general queries"), ('{"query": "a"}', "has no field 'documents'"), ('{"query": " ", "documents": ["b"]}', "'query' holds"),
+                       ('{"query": "a", "documents": []}', "'documents' is empty"), ('{"query": "a", "documents": [""]}', "'documents' holds ''")):
+        (tmp_path/"general.jsonl").write_text(text)
+        with pytest.raises(InputError, match=says):
+            train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", held, pooling="mean", general=tmp_path/"general.jsonl")
 
 
 def test_draws(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("FlagEmbedding")
-from tiny_models import build, run_two, save_tiny, write_pairs
+from tiny_models import build, gradient, run_two, save_tiny, write_pairs, write_tiers
 
 from lrat.files import read_json
 from lrat.settings import TrainingSettings
@@ -18,16 +18,17 @@ TRAINING = TrainingSettings(max_steps=3, batch_size=4, group_size=3, learning_ra
                             document_max_length=8, cross_device_negatives=True)
 
 
-def gradient(model): return torch.cat([p.grad.flatten() if p.grad is not None else torch.zeros(p.numel()) for p in model.parameters()])
+# With tiers, with all of a batch computed again, with the general texts of both processes held to the base
+OPTIONS = dict(file="tiers.jsonl", exact=True, gradient_cache=True, keep_weight=.5)
 
 
-def half_a_batch(folder, kind, shared, rank):
+def half_a_batch(folder, kind, shared, rank, name, **settings):
     "The gradient that data-parallel training makes of half a batch in each process"
-    model, collator, pairs = build(folder, kind, cross_device=shared)
+    model, collator, pairs = build(folder, kind, cross_device=shared, **settings)
     parallel = torch.nn.parallel.DistributedDataParallel(model.train(), find_unused_parameters=True)
     loss = parallel(**collator([pairs[n] for n in range(4*rank, 4*rank + 4)])).loss
     loss.backward()
-    if rank == 0: torch.save({"loss": loss.detach(), "gradient": gradient(model)}, folder/f"{kind}-{shared}.pt")
+    if rank == 0: torch.save({"loss": loss.detach(), "gradient": gradient(model)}, folder/f"{kind}-{name}.pt")
 
 
 def one_of_two(folder):
@@ -35,7 +36,8 @@ def one_of_two(folder):
     torch.set_num_threads(1)
     train(folder/"pairs.jsonl", folder/"encoder", folder/"two", TRAINING, 5, KINDS["encoder"])
     for kind in KINDS:
-        for shared in (True, False): half_a_batch(folder, kind, shared, torch.distributed.get_rank())
+        for shared in (True, False): half_a_batch(folder, kind, shared, torch.distributed.get_rank(), shared)
+        half_a_batch(folder, kind, True, torch.distributed.get_rank(), "options", **OPTIONS)
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
@@ -46,7 +48,10 @@ def folder(tmp_path_factory):
     rows = write_pairs(folder/"pairs.jsonl", 8)
     rows[5]["pos"] = rows[0]["pos"] # A document that is positive in both halves of the batch, and a negative in neither
     (folder/"pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    for kind in KINDS: save_tiny(folder/kind, kind == "decoder")
+    write_tiers(folder/"tiers.jsonl", rows)
+    for kind in KINDS:
+        save_tiny(folder/kind, kind == "decoder")
+        save_tiny(folder/f"{kind}-before", kind == "decoder", seed=1)
     run_two(__file__, folder)
     return folder
 
@@ -63,6 +68,17 @@ def test_loss_and_gradient(folder, kind):
     apart = torch.load(folder/f"{kind}-False.pt")
     assert apart["loss"].item() != pytest.approx(loss.item(), rel=1e-2)
     assert (apart["gradient"] - gradient(model)).norm() > .05 * gradient(model).norm()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_option_at_once_in_float64(folder, kind):
+    model, collator, pairs = build(folder, kind, cross_device=True, **OPTIONS)
+    loss = model.train()(**collator([pairs[n] for n in range(8)])).loss
+    loss.backward()
+    found = torch.load(folder/f"{kind}-options.pt")
+    loose = 1e4 if kind == "decoder" else 1 # Qwen3 norms in float32 whatever the type of its weights
+    assert found["loss"].item() == pytest.approx(loss.item(), rel=loose*1e-10)
+    assert (found["gradient"] - gradient(model)).norm() <= loose*1e-8 * gradient(model).norm()
 
 
 def test_a_whole_training(folder):

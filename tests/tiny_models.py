@@ -22,11 +22,11 @@ def save_tokenizer(folder, end_token):
     return len(vocabulary)
 
 
-def save_tiny(folder, decoder):
+def save_tiny(folder, decoder, seed=0):
     "A model's folder; the decoder is a Qwen3 in miniature, saved as bfloat16 as the real ones are"
     import torch
     import transformers
-    transformers.set_seed(0)
+    transformers.set_seed(seed)
     size = save_tokenizer(folder, decoder)
     if decoder:
         config = transformers.Qwen3Config(
@@ -50,21 +50,39 @@ def write_pairs(path, n, negatives=4, seed=0):
     return rows
 
 
-def build(folder, kind, in_batch=True, cross_device=False):
-    "FlagEmbedding's model and collator with ours, and the pairs"
+def write_tiers(path, rows):
+    "The same pairs with a weight for each negative, some of them 0, and beside them general queries"
+    rng = random.Random(1)
+    tiers = [row | {"neg_weights": [rng.choice([0, .25, 1]) for _ in row["neg"]]} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in tiers))
+    general = [{"query": " ".join(rng.sample(WORDS, 3)), "documents": [" ".join(rng.sample(WORDS, 5)) for _ in range(2)]} for _ in rows]
+    path.with_name("general.jsonl").write_text("".join(json.dumps(row) + "\n" for row in general))
+
+
+def build(folder, kind, in_batch=True, cross_device=False, file="pairs.jsonl", exact=False, **settings):
+    "FlagEmbedding's model and collator with ours, and the pairs; in float64 where it is to be exact"
+    from lrat.base_model import load_base, load_tokenizer_for
+    from lrat.pairs_file import GeneralTexts, PairsFile
+    from lrat.settings import TrainingSettings
+    from lrat.trainer import extended, make_model
+    training = TrainingSettings(group_size=4, temperature=.05, in_batch_negatives=in_batch, cross_device_negatives=cross_device, **settings)
+    pooling = "last" if kind == "decoder" else "mean"
+    tokenizer = load_tokenizer_for(folder/kind, pooling, training.padding_side)
+    base = load_base(folder/f"{kind}-before") if training.keep_weight else None
+    model = make_model(load_base(folder/kind, training), tokenizer, pooling, training, base=base)
+    if exact: model.double()
+    if training.gradient_checkpointing: model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    collator = extended(kind == "decoder").Collator(tokenizer, query_max_len=16, passage_max_len=16)
+    collator.tokens_at_once = training.tokens_at_once or 24 # So that a batch takes several forward passes
+    general = GeneralTexts(folder/"general.jsonl") if training.keep_weight else None
+    return model, collator, PairsFile(folder/file, 4, general=general)
+
+
+def gradient(model):
+    "All gradients in one row; a parameter that takes no part has zeros"
     import torch
-    import transformers
-    from lrat.training import PairsFile, extended, load_tokenizer_for
-    decoder = kind == "decoder"
-    classes, pooling = extended(decoder), "last" if decoder else "mean"
-    tokenizer = load_tokenizer_for(folder/kind, pooling)
-    inner = transformers.AutoModel.from_pretrained(folder/kind, dtype=torch.float32)
-    model = classes.Model(inner, tokenizer, temperature=.05, sentence_pooling_method="last_token" if decoder else "mean",
-                          normalize_embeddings=True)
-    model.group_size, model.in_batch, model.negatives_cross_device = 4, in_batch, cross_device
-    collator = classes.Collator(tokenizer, query_max_len=16, passage_max_len=16)
-    collator.tokens_at_once = 24 # So that a batch takes several forward passes
-    return model, collator, PairsFile(folder/"pairs.jsonl", 4)
+    return torch.cat([p.grad.flatten() if p.grad is not None else torch.zeros(p.numel(), dtype=p.dtype)
+                      for p in model.parameters() if p.requires_grad])
 
 
 def run_two(*words, seconds=240):

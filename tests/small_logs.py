@@ -1,0 +1,134 @@
+"One run as each form of log would hold it, for tests."
+import json
+
+
+def turns(run):
+    "Reasoning, then a call with its result or the answer; calls are numbered"
+    thoughts, number = [], 0
+    for step in run.steps:
+        if step.type == "reasoning": thoughts.append(step.output); continue
+        number += step.type == "tool_call"
+        yield "\n".join(thoughts), step, f"c{number}"
+        thoughts = []
+
+
+def chat_messages(run):
+    messages = [{"role": "system", "content": "Use the tools."}, {"role": "user", "content": run.query}]
+    for thought, step, call_id in turns(run):
+        message = {"role": "assistant", "content": "", "reasoning_content": thought}
+        if step.type == "output_text": messages.append(message | {"content": step.output}); continue
+        function = {"name": step.tool_name, "arguments": step.arguments}
+        messages += [message | {"tool_calls": [{"id": call_id, "type": "function", "function": function}]},
+                     {"role": "tool", "tool_call_id": call_id, "content": step.output}]
+    return messages
+
+
+def chat(run): return [{"id": run.query_id, "messages": chat_messages(run)}]
+
+
+def responses(run):
+    items = []
+    for thought, step, call_id in turns(run):
+        if thought: items.append({"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": thought}]})
+        if step.type == "output_text":
+            items.append({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": step.output}]})
+        else:
+            items += [{"type": "function_call", "call_id": call_id, "name": step.tool_name, "arguments": step.arguments},
+                      {"type": "function_call_output", "call_id": call_id, "output": step.output}]
+    return [{"id": run.query_id, "input": run.query, "output": items}]
+
+
+def calls_of_models(run):
+    "What each call of the model was given, and what it made of it: the history grows"
+    messages = chat_messages(run)
+    for number, message in enumerate(messages):
+        if message["role"] == "assistant": yield messages[:number], message, messages[number + 1:number + 2]
+
+
+def parts(message):
+    if message["role"] == "tool": return {"role": "tool", "parts": [{"type": "tool_call_response", "id": message["tool_call_id"], "response": message["content"]}]}
+    made = [{"type": "reasoning", "content": message["reasoning_content"]}] if message.get("reasoning_content") else []
+    if message.get("content"): made.append({"type": "text", "content": message["content"]})
+    made += [{"type": "tool_call", "id": c["id"], "name": c["function"]["name"], "arguments": json.loads(c["function"]["arguments"])} for c in message.get("tool_calls", [])]
+    return {"role": message["role"], "parts": made}
+
+
+def spread(side, messages):
+    "Messages in OpenInference's numbered attributes; its messages have no place for thinking but the parts of the content"
+    flat = {}
+    for n, message in enumerate(messages):
+        at = f"llm.{side}_messages.{n}.message"
+        flat[f"{at}.role"] = message["role"]
+        if message.get("reasoning_content"):
+            flat |= {f"{at}.contents.0.message_content.type": "reasoning", f"{at}.contents.0.message_content.text": message["reasoning_content"],
+                     f"{at}.contents.1.message_content.type": "text", f"{at}.contents.1.message_content.text": message["content"]}
+        elif message.get("content"): flat[f"{at}.content"] = message["content"]
+        if message.get("tool_call_id"): flat[f"{at}.tool_call_id"] = message["tool_call_id"]
+        for c, call in enumerate(message.get("tool_calls", [])):
+            flat |= {f"{at}.tool_calls.{c}.tool_call.id": call["id"], f"{at}.tool_calls.{c}.tool_call.function.name": call["function"]["name"],
+                     f"{at}.tool_calls.{c}.tool_call.function.arguments": call["function"]["arguments"]}
+    return flat
+
+
+def otlp(run, attributes_of, tool_of):
+    spans = [("0", "", "agent", 1, 10_000, {"openinference.span.kind": "AGENT"})]
+    for n, (given, made, after) in enumerate(calls_of_models(run), 1):
+        spans.append((f"m{n}", "0", "chat", 100 * n, 100 * n + 10, attributes_of(given, made)))
+        if after: spans.append((f"t{n}", "0", "tool", 100 * n + 20, 100 * n + 30, tool_of(made["tool_calls"][0], after[0]["content"])))
+    for span_id, parent, name, start, end, attributes in reversed(spans): # The last to start is the first in the file
+        rows = [{"key": key, "value": {"stringValue": value if isinstance(value, str) else json.dumps(value)}} for key, value in attributes.items()]
+        span = {"traceId": run.query_id, "spanId": span_id, "parentSpanId": parent, "name": name, "startTimeUnixNano": str(start),
+                "endTimeUnixNano": str(end), "attributes": rows, "status": {}}
+        yield {"resourceSpans": [{"scopeSpans": [{"scope": {"name": "made"}, "spans": [span]}], "schemaUrl": "https://opentelemetry.io/schemas/1.38.0"}]}
+
+
+def genai(run):
+    return otlp(run, lambda given, made: {"gen_ai.operation.name": "chat", "gen_ai.input.messages": [parts(m) for m in given],
+                                          "gen_ai.output.messages": [parts(made)]},
+                lambda call, result: {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": call["function"]["name"], "gen_ai.tool.call.id": call["id"],
+                                      "gen_ai.tool.call.arguments": call["function"]["arguments"], "gen_ai.tool.call.result": result})
+
+
+def openinference(run):
+    return otlp(run, lambda given, made: {"openinference.span.kind": "LLM"} | spread("input", given) | spread("output", [made]),
+                lambda call, result: {"openinference.span.kind": "TOOL", "tool.name": call["function"]["name"],
+                                      "input.value": call["function"]["arguments"], "output.value": result})
+
+
+def langchain(message):
+    name = {"system": "SystemMessage", "user": "HumanMessage", "assistant": "AIMessage", "tool": "ToolMessage"}[message["role"]]
+    fields = {"content": message["content"], "additional_kwargs": {}}
+    if message.get("reasoning_content"): fields["additional_kwargs"] = {"reasoning_content": message["reasoning_content"]}
+    if message.get("tool_call_id"): fields["tool_call_id"] = message["tool_call_id"]
+    if message.get("tool_calls"):
+        fields["tool_calls"] = [{"name": c["function"]["name"], "args": json.loads(c["function"]["arguments"]), "id": c["id"]} for c in message["tool_calls"]]
+    return {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", name], "kwargs": fields}
+
+
+def langsmith(run):
+    common = {"trace_id": run.query_id}
+    rows = [{"id": "r", "run_type": "chain", "name": "agent", "inputs": {"question": run.query}, "outputs": {}, "start_time": "2026-05-01T10:00:00"} | common]
+    for n, (given, made, after) in enumerate(calls_of_models(run), 1):
+        time = f"2026-05-01T10:{n:02}:"
+        rows.append({"id": f"m{n}", "parent_run_id": "r", "run_type": "llm", "name": "model", "start_time": time + "00", "end_time": time + "10.5",
+                     "inputs": {"messages": [[langchain(m) for m in given]]}, "outputs": {"generations": [[{"message": langchain(made)}]]}} | common)
+        if after:
+            arguments = json.loads(made["tool_calls"][0]["function"]["arguments"])
+            rows.append({"id": f"t{n}", "parent_run_id": "r", "run_type": "tool", "name": made["tool_calls"][0]["function"]["name"], "start_time": time + "20",
+                         "end_time": time + "30", "inputs": {"input": repr(arguments)}, "outputs": {"output": langchain(after[0])}} | common)
+    return rows[::-1]
+
+
+def atif(run):
+    steps = [{"step_id": 1, "source": "user", "message": run.query}]
+    for thought, step, call_id in turns(run):
+        made = {"step_id": len(steps) + 1, "source": "agent", "message": step.output if step.type == "output_text" else "", "reasoning_content": thought}
+        if step.type == "tool_call":
+            made |= {"tool_calls": [{"tool_call_id": call_id, "function_name": step.tool_name, "arguments": json.loads(step.arguments)}],
+                     "observation": {"results": [{"source_call_id": call_id, "content": step.output}]}}
+        steps.append(made)
+    return [{"schema_version": "ATIF-v1.6", "session_id": run.query_id, "agent": {"name": "made", "version": "1"}, "steps": steps}]
+
+
+LOGS = {"chat": ("chat", chat), "responses": ("responses", responses), "OpenTelemetry": ("spans", genai), "OpenInference": ("spans", openinference),
+        "LangSmith": ("langsmith", langsmith), "ATIF": ("atif", atif)}
