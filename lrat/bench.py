@@ -16,7 +16,7 @@ from .files import read_json, write_json, write_jsonl
 from .retrieval import load_tokenizer
 from .settings import LratError, command, project_root
 from .shards import write_shard
-from .speed import machine, overhead_row, speed_row, turns
+from .speed import machine, overhead_row, speed_row, turns, write_rows
 
 # %% ../nbs/api/33b_bench.ipynb #a8f4d665
 MODEL, TOKENS = "all-MiniLM-L6-v2", 256
@@ -116,13 +116,12 @@ def lrat_bench(
 ):
     "Measure speed against the tools that people use now, in about eight minutes on two cores"
     if only and only not in PARTS: raise LratError(f"unknown part {only!r}; choose one of {', '.join(PARTS)}")
-    out, rows = Path(out or project_root()/"results"/"bench.json"), []
-    before = machine()
+    out, before = Path(out or project_root()/"results"/"bench.json"), machine()
     for part in [only] if only else PARTS:
-        with tempfile.TemporaryDirectory() as folder: rows += PARTS[part](Path(folder), few)
-        for row in rows[-3:]: print(line(row))
-    write_json(out, {"machine": before, "rows": rows})
-    print(f"{out}: {len(rows)} rows")
+        with tempfile.TemporaryDirectory() as folder: rows = PARTS[part](Path(folder), few)
+        write_rows(out, [row | {"machine": before} for row in rows])
+        for row in rows: print(line(row))
+    print(f"{out}: written")
 
 def line(
     row:dict, # Of bench.json

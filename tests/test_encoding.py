@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np, pytest
 from tiny_models import save_tiny, WORDS
 
+import lrat.encoding
 from lrat.corpus import Document, open_corpus, write_corpus
 from lrat.dense import DenseRetriever, build_dense, shard_paths
 from lrat.encoder import Encoder
@@ -138,17 +139,19 @@ def test_ray_writes_what_one_process_writes(corpus, tiny, tmp_path, monkeypatch)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     encoder = Encoder(str(tiny))
     build_dense(corpus, encoder, tmp_path/"one", shard_size=10)
-    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    import ray
-    addresses, stop = [], ray.shutdown
+    require, addresses = lrat.encoding.require, []
 
-    def noticed():
-        addresses.extend(node["NodeManagerAddress"] for node in ray.nodes())
-        stop()
+    def hooked(module, extra): # Not imported here: what it is told before its first import decides where it listens
+        found = require(module, extra)
+        if module == "ray":
+            stop = found.shutdown
+            monkeypatch.setattr(found, "shutdown", lambda: [addresses.extend(n["NodeManagerAddress"] for n in found.nodes()), stop()])
+        return found
 
-    monkeypatch.setattr(ray, "shutdown", noticed)
+    monkeypatch.setattr(lrat.encoding, "require", hooked)
     assert build_dense(corpus, encoder, tmp_path/"ray", shard_size=10, processes=2, engine="ray") == 5
     assert addresses == ["127.0.0.1"] # Nobody else can reach it
+    monkeypatch.setattr(lrat.encoding, "require", require)
     same_files(tmp_path/"one", tmp_path/"ray")
     assert build_dense(corpus, encoder, tmp_path/"ray", shard_size=10, processes=2, engine="ray") == 0
 
