@@ -90,17 +90,19 @@ def with_ray(
     processes:int, # How many encoders at once
 )->Iterator[int]: # A number for each shard that was made
     "Make shards under Ray; raises `LratError` where it fails"
-    ray = require("ray", "ray")
-    data, address, begun = require("ray.data", "ray"), os.environ.get("RAY_ADDRESS"), not ray.is_initialized()
-    alone = {} if address else {"_node_ip_address": "127.0.0.1", "num_cpus": processes, "include_dashboard": False}
-    if begun: ray.init(address=address, log_to_driver=False, logging_level="error", **alone)
+    address = os.environ.get("RAY_ADDRESS")
+    if not address: os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0") # On Linux, too, what makes it listen to this machine alone
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120") # Half a minute is short where others compute as well
+    ray, data = require("ray", "ray"), require("ray.data", "ray")
+    begun, alone = not ray.is_initialized(), {} if address else {"num_cpus": processes, "include_dashboard": False}
     try:
+        if begun: ray.init(address=address, log_to_driver=False, logging_level="error", **alone)
         data.DataContext.get_current().enable_progress_bars = False
         rows = data.from_items([{"number": n} for n in numbers], override_num_blocks=len(numbers))
         made = rows.map(ShardEncoder, fn_constructor_args=(task,), concurrency=processes, num_gpus=1 if ray.cluster_resources().get("GPU") else 0)
         for row in made.iter_rows(): yield row["number"]
-    except ray.exceptions.RayError as error:
-        raise LratError(f"Ray could not encode ({str(error).strip().splitlines()[-1]}); run the same command again to go on") from None
+    except Exception as error: # A cluster that does not start or answer raises plain exceptions
+        raise LratError(f"Ray could not encode ({(str(error).strip() or type(error).__name__).splitlines()[-1]}); run the same command again to go on") from None
     finally:
         if begun: ray.shutdown()
 

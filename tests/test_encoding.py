@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np, pytest
 from tiny_models import save_tiny, WORDS
 
+import lrat.encoding
 from lrat.corpus import Document, open_corpus, write_corpus
 from lrat.dense import DenseRetriever, build_dense, shard_paths
 from lrat.encoder import Encoder
@@ -131,11 +132,26 @@ def test_killed_with_its_processes_and_resumed(corpus, tiny, tmp_path):
 
 @pytest.mark.slow
 def test_ray_writes_what_one_process_writes(corpus, tiny, tmp_path, monkeypatch):
-    pytest.importorskip("ray.data")
+    if not importlib.util.find_spec("ray"): pytest.skip("ray is not installed (the extra [ray])")
+    import torch
+    torch.set_num_threads(1)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     encoder = Encoder(str(tiny))
     build_dense(corpus, encoder, tmp_path/"one", shard_size=10)
+    require, addresses = lrat.encoding.require, []
+
+    def hooked(module, extra): # Not imported here: what it is told before its first import decides where it listens
+        found = require(module, extra)
+        if module == "ray":
+            stop = found.shutdown
+            monkeypatch.setattr(found, "shutdown", lambda: [addresses.extend(n["NodeManagerAddress"] for n in found.nodes()), stop()])
+        return found
+
+    monkeypatch.setattr(lrat.encoding, "require", hooked)
     assert build_dense(corpus, encoder, tmp_path/"ray", shard_size=10, processes=2, engine="ray") == 5
+    assert addresses == ["127.0.0.1"] # Nobody else can reach it
+    monkeypatch.setattr(lrat.encoding, "require", require)
     same_files(tmp_path/"one", tmp_path/"ray")
     assert build_dense(corpus, encoder, tmp_path/"ray", shard_size=10, processes=2, engine="ray") == 0
 
