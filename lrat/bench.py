@@ -121,7 +121,7 @@ def lrat_bench(
         with tempfile.TemporaryDirectory() as folder: rows = PARTS[part](Path(folder), few)
         write_rows(out, [row | {"machine": before} for row in rows])
         for row in rows: print(line(row))
-    print(f"{out}: written")
+    print(f"written to {out.name}")
 
 def line(
     row:dict, # Of bench.json

@@ -114,7 +114,7 @@ def test_a_process_that_fails(corpus, tiny, tmp_path, monkeypatch, capfd):
 
 @pytest.mark.slow
 def test_killed_with_its_processes_and_resumed(corpus, tiny, tmp_path):
-    "kill -9 of the command: no process goes on for long, and the next build is whole"
+    "kill -9 of the command, while its processes may still write: the next build is whole"
     code = (f"from lrat.encoding import build_dense; from lrat.encoder import Encoder; from lrat.corpus import open_corpus\n"
             f"build_dense(open_corpus({str(corpus.path)!r}), Encoder({str(tiny)!r}), {str(tmp_path/'i')!r}, shard_size=1, processes=2)")
     started = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
