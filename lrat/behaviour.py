@@ -45,12 +45,12 @@ def observe_runs(
     questions:list[Question]|None=None, # With their answers; None takes the answer that stands in the run
     qrels:dict[str,dict[str,int]]|None=None, # Evidence documents of each question
     verdicts:str|Path|None=None, # Verdict file of these runs
-    tokenizer:str="all-MiniLM-L6-v2", # Model whose tokenizer counts the reasoning
+    tokenizer:str|None="all-MiniLM-L6-v2", # Model whose tokenizer counts the reasoning; None leaves it uncounted
     correct:Callable[[str,Run],bool]=answer_is_correct, # Is the run's answer the right one?
 )->list[Observed]:
     "Observe each run of a folder that did not fail, streaming; the texts are not kept"
     answers = None if questions is None else {q.query_id: q.answer for q in questions}
-    said, encode, found = read_verdicts(verdicts) if verdicts else _unjudged, load_tokenizer(tokenizer).encode, []
+    said, encode, found = read_verdicts(verdicts) if verdicts else _unjudged, load_tokenizer(tokenizer).encode if tokenizer else None, []
     for run in progress(iterate_runs(runs_dir), "observing"):
         if run.status.startswith("failed"): continue
         answer = run.answer if answers is None else answers.get(run.query_id)
@@ -66,7 +66,7 @@ def _opened(browse, evidence, verdict, encode):
     docids = browse.search.docids if browse.search else ()
     return Opened(browse.docid, docids.index(browse.docid) + 1 if docids else 0, len(docids),
                   float(browse.docid in evidence) if evidence else np.nan,
-                  len(encode(browse.reasoning, add_special_tokens=False).ids), verdict)
+                  len(encode(browse.reasoning, add_special_tokens=False).ids) if encode else 0, verdict)
 
 def _actions(run):
     calls = {s.step: "S" for s in run.searches()} | {b.step: "B" for b in run.browses()}

@@ -154,12 +154,14 @@ def _verdict_cost(row, prices):
 def verdict_costs(
     path:str|Path, # A file of verdicts on documents or on answers
     prices:Prices|None=None, # None leaves money unknown
-)->Costs: # One row for each verdict
-    "What a judge used; raises `InputError` naming file and line for a line that is no verdict"
+)->Costs: # One row for each verdict, and for each vote where several judges were asked
+    "What judges used; raises `InputError` naming file and line for a line that is no verdict"
     rows = []
     for number, row in read_jsonl(path):
         need(row, "verdict", str, f"{path}:{number}")
-        rows.append((str(row.get("query_id") or row.get("run")), *_verdict_cost(row, prices)))
+        votes = need(row, "votes", list, f"{path}:{number}") if "votes" in row else [row]
+        for vote in votes: need(vote, "verdict", str, f"{path}:{number}")
+        rows += [(str(row.get("query_id") or row.get("run")), *_verdict_cost(vote, prices)) for vote in votes]
     return _as_costs(rows)
 
 # %% ../nbs/api/24j_costs.ipynb #855c5735

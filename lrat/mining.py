@@ -114,7 +114,7 @@ def _parts(runs, about):
     "Parts of all folders, in the order of the run files; `about` is what they share"
     parts = []
     for folder, where in enumerate(runs):
-        paths = sorted(Path(where).glob("run_*.json"))
+        paths = sorted(Path(where).absolute().glob("run_*.json")) # Ray's workers stand in another folder
         if not paths: raise InputError(f"{where}: holds no run files (run_*.json)")
         for start in range(0, len(paths), PART):
             some = paths[start:start + PART]
@@ -202,8 +202,9 @@ def mine_to_file(
     known, work = _open_verdicts(runs, verdicts, rules), out.absolute().with_name(f".{out.name}.parts")
     answers = None if questions is None else {q.query_id: q.answer for q in questions}
     load_tokenizer(tokenizer) # A mistake in its name is told before the work begins
-    about = [dataclasses.asdict(rules), tokenizer, corpus.sha256, [v and [str(v.path), *_state(v.path)] for v in known], answers, code_version()]
-    parts, job = _parts(runs, about), Job(corpus, known, rules, tokenizer, answers, work)
+    job = Job(corpus, known, rules, tokenizer, answers, work)
+    parts = _parts(runs, [dataclasses.asdict(rules), tokenizer, corpus.sha256, [v and [str(v.path), *_state(v.path)] for v in known],
+                          answers, code_version()])
     try:
         todo = [part for part in parts if _finished(work, part) is None]
         for _ in progress(run_parts(mine_part, job, todo, processes, engine), f"mining ({PART} runs each)", len(todo)): pass
@@ -211,8 +212,8 @@ def mine_to_file(
         if not len(found.lengths): raise LratError(f"{runs[0]}: no pair is left under preset {preset!r}; skipped: {listing(found.skipped)}")
         scales = _scales(found, rules, len(runs))
     except LratError:
-        if not todo or all(_finished(work, part) for part in todo): shutil.rmtree(work, ignore_errors=True)
-        raise
+        if sum(_finished(work, part) is None for part in parts) in (0, len(parts)): shutil.rmtree(work, ignore_errors=True)
+        raise # Where some parts are finished and some are not, the next call goes on
     _write(out, work, parts, scales, rules)
     account = _account(preset, rules, tokenizer, runs, found, scales)
     write_json(f"{out}.account.json", account)

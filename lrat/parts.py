@@ -54,9 +54,10 @@ def _on_ray(work, shared, parts, processes):
 
 def _start(ray):
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "180") # A busy machine needs more than the half minute that Ray gives it
-    alone = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "object_store_memory": _STORE}
-    try: ray.init(log_to_driver=False, logging_level="ERROR", **alone)
-    except Exception as error: raise LratError(f"Ray could not be reached or started ({str(error).splitlines()[0]}); see RAY_ADDRESS") from None
+    alone = {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "object_store_memory": _STORE}
+    try: ray.init(log_to_driver=False, logging_level="ERROR", **({} if os.environ.get("RAY_ADDRESS") else alone))
+    except Exception as error:
+        raise LratError(f"Ray could not be reached or started ({str(error).splitlines()[0]}); see RAY_ADDRESS") from None
 
 def _ray_row(row, job):
     work, shared, parts = require("ray", "ray").get(job)

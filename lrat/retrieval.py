@@ -51,7 +51,7 @@ def retriever_kind(
     "The function that opens an index of `kind`; raises `LratError` naming the kinds there are"
     found = {entry.name: entry for entry in entry_points(group="lrat.retrievers")}
     if kind not in found:
-        raise LratError(f"unknown kind of index {kind!r}; choose bm25, dense or an installed one ({', '.join(sorted(found)) or 'none'})")
+        raise LratError(f"unknown kind of index {kind!r}; choose bm25, dense, reasonir, hnsw, ivf, hybrid or an installed one ({', '.join(sorted(found)) or 'none'})")
     return found[kind].load()
 
 # %% ../nbs/api/08_retrieval.ipynb #acefb343

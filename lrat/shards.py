@@ -31,7 +31,6 @@ def write_shard(
 ):
     "Write a shard, whole or not at all; raises `LratError` for vectors that are not finite, or too large for `store`"
     path, ids = shard_paths(folder, number)
-    if store not in STORES: raise LratError(f"unknown store {store!r}; choose one of {', '.join(STORES)}")
     with np.errstate(over="ignore"): vectors = vectors.astype(store, copy=False)
     if not np.isfinite(vectors).all():
         row = int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])

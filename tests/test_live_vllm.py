@@ -6,6 +6,7 @@ from live_models import NAME, save_unpacked, serving, vllm_python
 from lrat.agent import Budget
 from lrat.agents import AGENTS
 from lrat.assets import fetch
+from lrat.cases import Case
 from lrat.chat_policy import CHAT, ChatPolicy
 from lrat.collection import collect, lrat_collect
 from lrat.corpus import open_corpus
@@ -119,6 +120,13 @@ def test_the_command_and_its_second_call(place, server):
     run()
     kept = [path for path, status in zip(sorted(before), statuses) if not status.startswith("failed")]
     assert all(path.stat().st_mtime_ns == before[path] for path in kept)
+
+@pytest.mark.parametrize("form,used", [("schema", "schema"), ("choice", "choice"), ("auto", "schema")])
+def test_a_judge_that_is_held_to_a_form_is_always_read(place, server, form, used):
+    judge = LLMJudge(ChatModel(server, NAME, {"temperature": 0, "max_tokens": 64}), form=form)
+    decision = judge.decide(Case("run_q0", 3, "0", "Which town is a rainy harbour?", "rainy harbour", "The page says that it rains there: it fits."))
+    print(form, decision.verdict, decision.record)
+    assert decision.trouble == "" and decision.record["form"] == used and decision.usage["completion_tokens"] > 0
 
 def test_a_model_that_is_not_served_stops_at_once(place, server):
     with pytest.raises(LratError, match="check --model"):

@@ -12,9 +12,11 @@ from threading import Thread
 import pytest
 
 from lrat import mining
+from lrat.candidates import candidates
 from lrat.corpus import Document, open_corpus, write_corpus
 from lrat.files import write_jsonl
 from lrat.mining import mine_to_file
+from lrat.rules import mining_rules
 from lrat.runs import Run, Step, write_run
 from lrat.settings import InputError, LratError
 
@@ -109,6 +111,7 @@ SLOW_PARTS = """
 import sys, time
 from pathlib import Path
 from lrat import mining
+from lrat.candidates import candidates
 from test_mining_scale import mine
 mining.PART, work = 2, mining.mine_part
 def slow(job, part):
@@ -206,7 +209,60 @@ def test_every_pair_has_its_source(world):
     assert account["folders"] == [str(world/"runs")]
 
 
+# The reference, rule for rule
+
+def story(*events):
+    "A run of searches (lists of docids), browses (a docid), and calls of another tool (None); the notes say which they belong to"
+    steps = []
+    for event in events:
+        if isinstance(event, list): steps.append(Step("tool_call", "search", {"query": f"q{len(steps)}"}, listed(*event)))
+        elif event is None: steps += [Step("tool_call", "python", {"code": "1"}, "1"), Step("reasoning", output="so")]
+        else: steps += [Step("tool_call", "get_document", {"docid": str(event)}, "text"), Step("reasoning", output=f"about {event}")]
+    return Run("s", "?", "completed", [*steps, Step("output_text", output="T")], name="run_s")
+
+
+def found(run, useful, preset="reference", **changes):
+    said = lambda r, b: useful.get(b.docid, "no")
+    return [(c.positive, [int(d) for d in c.negatives]) for c in candidates(run, said, mining_rules(preset, changes))]
+
+
+def test_rejected_documents_come_first_and_the_latest_of_them_before_the_others():
+    run = story([1, 2, 3], 1, [4, 5, 6], 5, 4, [7, 8], 8, [1, 9], 9)
+    assert found(run, {"8": "yes", "9": "yes"}) == [
+        ("1", [2, 3]), ("5", [4, 1, 6, 2, 3]), ("4", [5, 1, 6, 2, 3]), ("8", [4, 5, 1, 7, 6, 2, 3]), ("9", [1])]
+
+
+def test_a_useful_browse_empties_the_history_once_its_group_is_over():
+    assert found(story([1, 2, 3], 1, 2), {"1": "yes", "2": "yes"}) == [("1", [3]), ("2", [3])]
+    assert found(story([1, 2, 3], 1, None, 2), {"1": "yes", "2": "yes"}) == [("1", [2, 3])]
+    assert found(story([1, 2, 3], 1, None, 2), {"2": "yes"}) == [("1", [2, 3]), ("2", [1, 3])]
+
+
+def test_an_undecided_document_stays_out_of_the_history():
+    run = story([1, 2, 3], 1, [4, 5], 4)
+    assert found(run, {"1": "undecided", "4": "yes"}) == [("4", [5, 2, 3])]
+    assert found(run, {"1": "failed", "4": "yes"}) == [("4", [5, 2, 3])]
+
+
 # Options
+
+def test_of_two_verdicts_on_a_document_the_later_makes_its_tier():
+    run = story([1, 2, 3], 1, [4, 5], 4, [1, 6, 7, 4], 6, [8, 9], 9)
+    tiers = [[(d, t) for d, t in zip(c.negatives, c.tiers)] for c in
+             candidates(run, lambda r, b: "no" if b.docid == "4" else "yes", mining_rules("tiers"))]
+    assert tiers == [[("2", "weak"), ("3", "weak")], [("1", "redundant"), ("4", "hard"), ("7", "weak")],
+                     [("6", "redundant"), ("1", "redundant"), ("4", "hard"), ("8", "weak")]]
+    reopened = story([1, 2], 1, [1, 3], 1, [4, 5], 4)
+    changed = lambda r, b: "no" if b.step > 1 and b.docid == "1" else "yes"
+    assert [c.tiers for c in candidates(reopened, changed, mining_rules("tiers"))][-1] == ("hard", "weak")
+
+
+def test_the_cap_keeps_the_first_and_each_tier_has_its_own():
+    run = story([1, 2, 3], 1, [4, 5], 4, [6, 7], 6, [8, 9], 8, [10, 11, 12], 10)
+    useful = {str(n): "yes" for n in (1, 4, 6, 8, 10)}
+    assert found(run, useful, "tiers")[-1] == ("10", [8, 6, 4, 11, 12])
+    assert found(run, useful, "tiers", per_tier=1, cap=2)[-1] == ("10", [8, 11])
+
 
 def test_tiers_write_weights_beside_the_negatives(world):
     mine(world, preset="tiers", changes={"tier_weights": "2,1,0.5", "cap": "4"})
