@@ -20,13 +20,14 @@ from .variants import Variant
 def _arm(share=1., mixed=0., **training): return Variant(held_out=.1, mixed=mixed, share=share, training=tuple(training.items()))
 
 MEANS = { # Means to its strengths
-    "average with the base": {f"{s:g} trained": _arm(share=s) for s in (.75, .5, .25)},
-    "lower rate": {f"{rate:g}": _arm(learning_rate=rate) for rate in (1e-5, 5e-6)},
+    "average": {f"{s:g} trained": _arm(share=s) for s in (.75, .5, .25)},
+    "lower rate": {"1e-05": _arm(learning_rate=1e-5)},
     "softer temperature": {"0.05": _arm(temperature=.05)},
     "adapters": {"rank 16": _arm(lora_rank=16, lora_alpha=32., learning_rate=2e-4)},
-    "mixed pairs": {"a third": _arm(mixed=1/3)},
-    "distillation": {f"weight {w:g}": _arm(keep_weight=w) for w in (1., 4.)},
-    "distillation and average": {f"weight {w:g}, {s:g} trained": _arm(keep_weight=w, share=s) for w in (1., 4.) for s in (.75, .5)},
+    "mixed pairs": {"a third": _arm(mixed=1/3), "half": _arm(mixed=.5)},
+    "mixed pairs, average": {f"half, {s:g} trained": _arm(mixed=.5, share=s) for s in (.75, .5)},
+    "distillation": {f"weight {w:g}": _arm(keep_weight=w) for w in (4., 16.)},
+    "distillation, average": {f"weight {w:g}, {s:g} trained": _arm(keep_weight=w, share=s) for w, s in ((4., .75), (16., .75), (16., .5))},
 }
 
 def system_name(

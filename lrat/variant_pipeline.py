@@ -86,7 +86,8 @@ class VariantPipeline(Pipeline):
 
     def split(self, system:str, seed:int=0)->Stage:
         "A variant's pairs without those that are kept back, and the queries made of these"
-        return self._stage(f"split-{self.recipe(system).label}", make_split, "variants", {"share": self.recipe(system).held_out,
+        variant = self.recipe(system)
+        return self._stage(f"split-{variant.name}-held{variant.held_out:g}", make_split, "variants", {"share": variant.held_out,
                            "seed": self.settings.seed}, pairs=super().pairs(system, seed))
 
     def pairs(self, system:str, seed:int=0)->Stage:
