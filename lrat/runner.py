@@ -21,13 +21,14 @@ from .settings import LratError, Settings, code_version, command, load_settings,
 # %% ../nbs/api/32_runner.ipynb #07c497f4
 def find_notebooks(
     names:list[str], # Paths, file names or beginnings of file names; empty for all experiments
-    folder:Path|None=None, # Where experiments lie; default `nbs/experiments`
+    folder:Path|None=None, # Where experiments lie, beside `ablations`; default `nbs/experiments`
 )->list[Path]: # Sorted
     "The notebooks that `names` mean; raises `LratError` for a name that means none or several"
     folder = Path(folder or project_root()/"nbs"/"experiments")
     known = sorted(folder.glob("*.ipynb"))
     if not known: raise LratError(f"{folder}: there are no notebooks here; run from a clone of the repository")
     if not names: return known
+    known += sorted((folder.parent/"ablations").glob("*.ipynb"))
     found = []
     for name in names:
         path = Path(name)

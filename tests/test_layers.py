@@ -6,7 +6,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = sorted((ROOT/"nbs"/"api").glob("*.ipynb"))
-EXPERIMENTS = sorted((ROOT/"nbs"/"experiments").glob("*.ipynb"))
+EXPERIMENTS = sorted((ROOT/"nbs"/"experiments").glob("*.ipynb")) + sorted((ROOT/"nbs"/"ablations").glob("*.ipynb"))
 
 
 def code_cells(path): return [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
