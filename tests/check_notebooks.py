@@ -15,7 +15,7 @@ def readme(root):
     text, _ = MarkdownExporter().from_filename(str(root/"nbs"/"index.ipynb"))
     note = "<!-- Made from nbs/index.ipynb by `make export`: edit that. -->\n\n"
     return note + text.replace("](../", "](").replace('src="../', 'src="').replace("](api", "](nbs/api").replace(
-        "](experiments/", "](nbs/experiments/").replace("](howto/", "](nbs/howto/").strip() + "\n"
+        "](experiments/", "](nbs/experiments/").replace("](howto/", "](nbs/howto/").replace("](ablations/", "](nbs/ablations/").strip() + "\n"
 
 
 def made(root):
