@@ -81,10 +81,18 @@ def merged_weights(
         if np.isnan(file.lengths).any():
             number = int(np.isnan(file.lengths).argmax()) + 1
             raise InputError(f"{file.path}: pair {number} has a weight, but no 'reasoning_len' to weigh it anew")
-    scale = weight_scale(np.concatenate([file.lengths[rows] for file, rows in zip(files, chosen)]))
+    rules = sorted({file.account.get("rules", {}).get("scale", "file") for file in files})
+    if rules not in (["file"], ["kept"]):
+        raise LratError(f"the weights were scaled by {' and by '.join(rules)}; mine all files with scale=file, or all with scale=kept")
+    scale = weight_scale(np.concatenate([file.lengths[rows][_counts(file, rows, rules[0])] for file, rows in zip(files, chosen)]))
     weights = [np.where(file.lengths[rows] == 0, file.weights[rows], scale.weight(file.lengths[rows]))
                for file, rows in zip(files, chosen)]
     return weights, {"beta": scale.beta, "mu": scale.mu}
+
+def _counts(file, rows, rule):
+    "Which pairs the scale is made of, as in mining: not those that weigh 1 for want of reasoning"
+    counts = (file.lengths[rows] > 0) | (file.weights[rows] == 0)
+    return counts & (file.satisfied[rows] == 1) if rule == "kept" else counts
 
 # %% ../nbs/api/21d_merging.ipynb #b345455d
 def _taken(files, equal, rng):

@@ -117,3 +117,11 @@ def test_a_line_that_is_no_pair_is_named(line, says, tmp_path):
     (tmp_path/"pairs").write_text(f"{json.dumps(pair(1))}\n{line}\n")
     with pytest.raises(InputError) as caught: read_pairs(tmp_path/"pairs")
     assert str(caught.value).startswith(f"{tmp_path/'pairs'}:2: ") and says in str(caught.value)
+
+
+def test_weights_of_one_folder_each_are_not_put_on_one_scale(tmp_path):
+    for name in "ab":
+        write_jsonl(tmp_path/f"{name}.jsonl", [{"query": name, "pos": ["a"], "neg": ["b"], "reasoning_len": 9, "reweight_rate": 1.}])
+        (tmp_path/f"{name}.jsonl.account.json").write_text('{"beta": [9.0], "mu": [0.5], "rules": {"scale": "folder"}}')
+    with pytest.raises(LratError, match="scaled by folder; mine all files with scale=file"):
+        merge_pairs([tmp_path/"a.jsonl", tmp_path/"b.jsonl"], tmp_path/"c.jsonl")
