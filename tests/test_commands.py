@@ -1,5 +1,5 @@
 "Every stage is a command: it says what it takes, and a user's mistake is one line and a status that is not zero."
-import os, subprocess, sys
+import os, re, subprocess, sys
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ConfigParser(delimiters=["="])
 SETTINGS.read(ROOT/"settings.ini")
 COMMANDS = sorted(line.split("=")[0] for line in SETTINGS["DEFAULT"]["console_scripts"].split())
-PROMISED = "lrat_fetch lrat_index lrat_search lrat_collect lrat_judge lrat_mine lrat_train lrat_eval lrat_compare lrat_stats lrat_run".split()
+PROMISED = "lrat_fetch lrat_index lrat_search lrat_collect lrat_judge lrat_mine lrat_train lrat_eval lrat_compare lrat_stats lrat_merge lrat_import lrat_serve lrat_run".split()
 
 
 def run(*words, cwd=None):
@@ -19,6 +19,11 @@ def run(*words, cwd=None):
 
 
 def test_the_promised_commands_exist(): assert set(PROMISED) <= set(COMMANDS)
+
+
+def test_every_command_of_the_library_is_installed():
+    defined = {name for path in (ROOT/"lrat").glob("*.py") for name in re.findall(r"^def (lrat_\w+)", path.read_text(), re.MULTILINE)}
+    assert defined == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
