@@ -27,7 +27,12 @@ def command(function):
     @functools.wraps(function)
     def guarded(*args, **kwargs):
         if not is_cli(program): return function(*args, **kwargs)
-        try: function(*args, **kwargs)
+        try:
+            function(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError: # Whoever read the output, such as head, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
         except LratError as error: status, line = 2, f"{function.__name__}: {error}"
         except KeyboardInterrupt: status, line = 130, f"{function.__name__}: stopped; run the same command again to go on"
         else: return

@@ -54,3 +54,11 @@ def test_a_mistake_is_one_line(words, says, tmp_path):
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith(words[0] + ": ") and says in last
     assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_had_enough_is_no_traceback():
+    program = Path(sys.executable).parent/"lrat_run"
+    with subprocess.Popen([program, "--profile", "paper", "--plan"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert not process.stderr.read()
+    assert process.returncode == 1
