@@ -52,7 +52,8 @@ def expected_path(
 
 _HEAD = """# Measured values of the profile {profile}; made by `lrat_expected --profile {profile} --write`, not by hand.
 # tolerance: twice the spread of the difference of two runs, from the standard deviation over training seeds (spread, below);
-# one question of n, or one percent, where nothing was trained. Further off than that is drifted, further than twice that is FAIL.
+# one question of n, or one percent, where nothing was trained: encoding in float32, as processors without bfloat16 do, moved no such
+# number by more. Further off than that is drifted, further than twice that is FAIL.
 """
 
 def _plain(value): return float(f"{value:.6g}") if isinstance(value, float) else value
