@@ -22,7 +22,7 @@ from .settings import LratError, Settings, code_version, command, load_settings,
 def find_notebooks(
     names:list[str], # Paths, file names or beginnings of file names; empty for all experiments
     folder:Path|None=None, # Where experiments lie, beside `ablations`; default `nbs/experiments`
-)->list[Path]: # Sorted
+)->list[Path]: # In the order of their numbers
     "The notebooks that `names` mean; raises `LratError` for a name that means none or several"
     folder = Path(folder or project_root()/"nbs"/"experiments")
     known = sorted(folder.glob("*.ipynb"))
@@ -36,7 +36,7 @@ def find_notebooks(
         if len(hits) != 1:
             raise LratError(f"{name!r} names {len(hits)} notebooks; choose of: {', '.join(p.stem for p in known)}")
         found += hits
-    return sorted(dict.fromkeys(found))
+    return sorted(dict.fromkeys(found), key=lambda path: path.name)
 
 # %% ../nbs/api/32_runner.ipynb #d9ed4656
 def notebook_parameters(
