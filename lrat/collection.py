@@ -14,6 +14,7 @@ from fastcore.script import Param, store_true
 from filelock import FileLock, Timeout
 from .agent import Budget, Policy, run_agents
 from .agents import Preset, agent_named, open_agent, preset_for
+from .endpoint import short_pauses
 from .files import progress, to_json, write_json
 from .index import open_index
 from .policies import TEMPERS, make_policy
@@ -83,7 +84,7 @@ def collect(
         raise LratError(f"{policy.concurrency} requests at once need as many live questions, not {batch_size}; raise the batch size")
     name = tokenizer if isinstance(tokenizer, str) else tokenizer.__name__
     settings = run_metadata(retriever, policy, budget, name)
-    with _alone(out):
+    with _alone(out), short_pauses():
         statuses, failed, broken = _finished(out, questions, settings)
         did = {"kept": len(statuses), "collected": 0, "retried": len(failed), "set_aside": broken}
         missing = [q for q in questions if q.query_id not in statuses]

@@ -10,6 +10,7 @@ __all__ = ['BODY_SECONDS', 'SESSION_HEADER', 'QUESTION_HEADER', 'REASONING_HEADE
 # %% ../nbs/api/18d_http_server.ipynb #3baf8ab9
 import asyncio, contextlib, json, logging, math, socket, time
 from urllib.parse import unquote
+from .endpoint import short_pauses
 from .files import to_json
 from .recording import SessionKey
 from .serving import Caller, Refused, Service, is_loopback, shows_token
@@ -250,7 +251,8 @@ async def run_server(
             await asyncio.sleep(min(60, service.limits.idle_seconds / 2))
             if service.recorder: service.recorder.end_silent(service.limits.idle_seconds)
     sweeping = asyncio.create_task(sweep())
-    try: await server.serve(sockets=[listening])
+    try:
+        with short_pauses(): await server.serve(sockets=[listening])
     finally:
         sweeping.cancel()
         service.close()

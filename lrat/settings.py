@@ -102,7 +102,7 @@ class MiningSettings:
     "How runs become weighted pairs"
     pairs:str="mine" # mine, or hub: the pairs that the paper's authors released, without runs
     preset:str="recommended" # recommended, paper or reference
-    judge:str="rule" # rule, llm, accept-all or labels:FILE
+    judge:str="rule" # rule, llm, accept-all, labels:FILE or ensemble:FILE,FILE
     judge_model:str="" # For llm: the model's name at the endpoint
     correct_only:bool=True # Mine only runs whose answer is right
 

@@ -170,11 +170,11 @@ def test_what_a_benchmark_judges_is_never_a_subject(tmp_path, monkeypatch):
     index.corpus = TOWNS
     monkeypatch.setattr("lrat.variant_pipeline.open_index", lambda folder: index)
     (tmp_path/"leaf.qrels").write_text("".join(f"q{n} 0 {n} 1\n" for n in range(10)))
-    make_general(tmp_path, tmp_path, tmp_path, ["leaf"], [12, 8], 2, 1)
+    make_general(tmp_path, tmp_path, tmp_path, ["leaf"], 8, 12, 2, 1)
     trained = [row["docids"][0] for _, row in read_jsonl(tmp_path/"general.jsonl")]
     held = [next(iter(judged)) for judged in read_qrels(tmp_path/"held.qrels").values()]
     assert len(trained) == 12 and len(held) == 8 and not set(trained) & set(held) and min(map(int, trained + held)) >= 10
-    with pytest.raises(LratError, match="21 general queries are asked for, but only 20"): make_general(tmp_path, tmp_path, tmp_path, ["leaf"], [12, 9], 2, 1)
+    with pytest.raises(LratError, match="21 general queries are asked for, but only 20"): make_general(tmp_path, tmp_path, tmp_path, ["leaf"], 9, 12, 2, 1)
 
 
 # ------------------------------------------------------------------------------------------------------------ pairs kept back and added
