@@ -7,6 +7,7 @@ __all__ = ['POOLINGS', 'choose_pooling', 'load_tokenizer_for', 'load_base', 'mer
 
 # %% ../nbs/api/23a_base_model.ipynb #81b181b8
 from pathlib import Path
+from .encoder import load_own_tokenizer, load_weights
 from .files import read_json
 from .settings import LratError, TrainingSettings, require
 
@@ -37,17 +38,11 @@ def load_tokenizer_for(
 ): # -> its tokenizer
     "The tokenizer as it is used for embedding; raises `LratError` where there is none, or it cannot pad"
     if padding_side not in ("", "left", "right"): raise LratError(f"padding_side is {padding_side!r}; choose left or right, or leave it empty")
-    try: tokenizer = require("transformers", "train").AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LratError(f"{folder}: holds no tokenizer that can be read ({_first_line(error)}); copy the base's files into it") from None
-    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens): # What transformers makes up where a folder holds none
-        raise LratError(f"{folder}: holds no tokenizer; copy the base's files into it (tokenizer.json, tokenizer_config.json)")
+    tokenizer = load_own_tokenizer(folder)
     tokenizer.padding_side = padding_side or ("left" if pooling == "last" else "right")
     if tokenizer.pad_token is None: tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token is None: raise LratError(f"{folder}: its tokenizer has neither a padding nor an end token; add one")
     return tokenizer
-
-def _first_line(error): return f"{str(error).strip().splitlines()[0]:.80}"
 
 # %% ../nbs/api/23a_base_model.ipynb #196a127f
 def load_base(
@@ -55,10 +50,7 @@ def load_base(
     training:TrainingSettings=TrainingSettings(), # lora_rank and lora_alpha
 ): # -> the transformers model in float32, or with adapters
     "The model to train; raises `LratError` where the folder holds no weights that can be loaded"
-    transformers, torch = require("transformers", "train"), require("torch", "train")
-    try: model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError, require("safetensors", "train").SafetensorError) as error:
-        raise LratError(f"{folder}: holds no model that can be loaded ({_first_line(error)}); name another base") from None
+    model = load_weights(folder, dtype=require("torch", "train").float32)
     model.config.use_cache = False
     if training.lora_rank <= 0: return model
     peft = require("peft", "train")

@@ -89,9 +89,10 @@ class BM25Retriever:
     def search_batch(self, queries:list[str], k:int)->list[list[Hit]]:
         "The k best documents for each query"
         asked = {str(n): q for n, q in enumerate(queries) if q.strip()}
-        if not asked: return [[] for _ in queries]
-        # Lucene orders equal scores by the order of indexing; a few more than k let docids decide instead
-        found = self._searcher.batch_search(list(asked.values()), list(asked), k=min(k + 8, len(self.corpus)), threads=2)
+        few = min(k + 8, len(self.corpus)) # Lucene orders equal scores by the order of indexing; a few more than k let docids decide instead
+        # Threads cost a lone query, as an agent asks it, half of its time
+        if len(asked) > 1: found = self._searcher.batch_search(list(asked.values()), list(asked), k=few, threads=2)
+        else: found = {n: self._searcher.search(query, k=few) for n, query in asked.items()}
         return [best_hits(((h.docid, h.score) for h in found.get(str(n), [])), k) for n in range(len(queries))]
 
     def document(self, docid:str)->Document:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 import numpy as np
 from .assets import model_path
-from .encoder import Encoder, make_encoder
+from .encoder import Encoder, load_weights, make_encoder
 from .files import sha256_file
 from .settings import LratError, RetrieverSettings, require
 
@@ -37,11 +37,8 @@ class OwnCodeEncoder(Encoder):
         name = model or settings.model
         if not trusted(name):
             raise LratError(f"{name}: runs code that lies beside its weights; read it, and if you trust it: export LRAT_TRUST_REMOTE_CODE={name}")
-        torch, transformers = require("torch", "dense"), require("transformers", "dense")
-        self.folder = Path(model_path(name))
-        try: self.model = transformers.AutoModel.from_pretrained(self.folder, trust_remote_code=True, dtype="auto").eval()
-        except (OSError, ValueError, ImportError, AttributeError) as error:
-            raise LratError(f"{name}: is no model that can be loaded ({str(error).splitlines()[0]})") from None
+        torch, self.folder = require("torch", "dense"), Path(model_path(name))
+        self.model = load_weights(self.folder, trust_remote_code=True, dtype="auto").eval()
         if not callable(getattr(self.model, "encode", None)): raise LratError(f"{name}: its code has no method encode; choose another pooling than own")
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model.to(self.device)
