@@ -108,7 +108,7 @@ def _of_encoder(pipeline, name):
         for policy in pipeline.settings.agent.policies:
             tables = {s: score_tables(pipeline, benchmark, policy, s, evaluation.train_seeds) for s in ("base", "+LRAT")}
             rows += scored_rows("table2", tables, [("+LRAT", "base")], evaluation, policy, benchmark, agent_metrics(benchmark))
-    return [row | {"retriever": name} for row in rows]
+    return [result_row(**row | {"retriever": name, "paper": None}) for row in rows] # The paper's number is that of this encoder
 
 def draw_fig1(
     pipeline:Pipeline, # Its settings name the benchmarks

@@ -123,7 +123,7 @@ def comparison_rows(
 # %% ../nbs/api/26_results.ipynb #d8dff508
 def _paper_value(row):
     "The number that the paper prints for the very same cell, or None"
-    same = ("system", "metric", "agent", "benchmark", "split", "base")
+    same = ("system", "metric", "agent", "benchmark", "split", "base", "retriever")
     for printed in paper_values(row["artefact"]):
         if all(printed.get(k) == row.get(k) for k in same): return printed["value"]
     return None
@@ -141,6 +141,14 @@ _TABLE2 = {"SR": "success", "Recall": "evidence_recall", "Avg. Steps": "steps"}
 _TABLE3 = {"Base (w/o LRAT)": "base", "LRAT (w/ Incorrect Trajectories)": "+LRAT, incorrect runs",
            "LRAT (w/ Correct Trajectories)": "+LRAT, correct runs"}
 
+_AGENTS = {"AgentCPM": "AgentCPM-Explore", "WebExplore": "WebExplorer-8B", "Tongyi": "Tongyi-DeepResearch-30B-A3B", "GPT-OSS": "gpt-oss-120b"}
+_RETRIEVERS = {"Qwen3-Emb": None, "E5-Large": "intfloat/multilingual-e5-large-instruct"} # None is the encoder that all else uses
+
+def _agent(printed):
+    "What the profile `paper` calls an agent, which the paper calls by several names"
+    name = printed.partition(" (")[0]
+    return next((ours for theirs, ours in _AGENTS.items() if name.startswith(theirs)), name)
+
 def _table1(printed):
     for row in printed["table_1"]["rows"]:
         for split, name in _SPLITS.items():
@@ -153,15 +161,15 @@ def _table2(printed):
         retriever, _, trained = row["retriever"].partition(" + ")
         for benchmark in ("InfoSeek-Eval", "BrowseComp-Plus"):
             for column, value in row[benchmark].items():
-                yield _printed("table2", "+LRAT" if trained else "base", _TABLE2[column], value, agent=row["agent"],
-                               benchmark=benchmark.lower(), retriever=retriever)
+                yield _printed("table2", "+LRAT" if trained else "base", _TABLE2[column], value, agent=_agent(row["agent"]),
+                               benchmark=benchmark.lower(), **({"retriever": name} if (name := _RETRIEVERS[retriever]) else {}))
 
 # %% ../nbs/api/26_results.ipynb #28562637
 def _table3(printed):
     for row in printed["table_3"]["rows"]:
         for agent in ("GPT-OSS", "MiniMax-M2.1", "GLM-4.7"):
             system = _TABLE3[row["training_data"]]
-            yield _printed("table3", system, "success", row[agent], agent=agent, benchmark="browsecomp-plus")
+            yield _printed("table3", system, "success", row[agent], agent=_agent(agent), benchmark="browsecomp-plus")
 
 def _fig1(printed):
     # The right panel is captioned evidence recall, but its numbers are Table 2's success rates, so that is what they are called
@@ -170,7 +178,7 @@ def _fig1(printed):
             if isinstance(values, dict):
                 for name, value in values.items():
                     system = "base" if name == "Baseline" else name
-                    yield _printed("fig1", system, "success", value, agent=agent, benchmark=benchmark)
+                    yield _printed("fig1", system, "success", value, agent=_agent(agent), benchmark=benchmark)
 
 def _fig4a(printed):
     for transition, values in printed["figure_4"]["a_transition_probabilities_pct"].items():
@@ -179,7 +187,7 @@ def _fig4a(printed):
 def _fig7(printed):
     for agent, values in printed["figure_7"]["values"].items():
         for name, value in values.items():
-            yield _printed("fig7", name.lower(), "success", value, agent=agent, benchmark="browsecomp-plus")
+            yield _printed("fig7", name.lower(), "success", value, agent=_agent(agent), benchmark="browsecomp-plus")
     for name, value in printed["figure_7"]["n"].items(): yield _printed("fig7", name.lower(), "pairs", value, "count")
 
 def _judge_audit(printed):

@@ -111,18 +111,24 @@ def test_paper_values_are_the_printed_ones():
         assert len(found) == 1, (artefact, wanted, found)
         return found[0]
     assert value("table1", system="bm25", split="correct", metric="searches") == 9.15
-    glm = {"agent": "GLM-4.7 (358B)", "retriever": "E5-Large", "system": "+LRAT", "benchmark": "infoseek-eval"}
+    glm = {"agent": "GLM-4.7", "retriever": "intfloat/multilingual-e5-large-instruct", "system": "+LRAT", "benchmark": "infoseek-eval"}
     assert value("table2", metric="success", **glm) == .817
     assert value("fig7", agent="GLM-4.7", system="+reweight", metric="success") == .546
     assert value("fig4a", metric="S->B", split="correct") == .23
     assert value("judge_audit", metric="kept_evidence") == .972
-    assert value("table3", agent="GPT-OSS", system="+LRAT, correct runs") == .118
+    assert value("table3", agent="gpt-oss-120b", system="+LRAT, correct runs") == .118
     assert len(paper_values("table2")) == 24 * 5 and len(paper_values("table1")) == 5 * 3 * 5
 
 
 def test_a_row_that_the_paper_prints_carries_its_value():
     assert result_row("table1", "bm25", "searches", 3., unit="steps", split="incorrect")["paper"] == 29.15
     assert result_row("table2", "base", "success", .3, agent="patient", benchmark="world-eval")["paper"] is None
+    paper, settings = {}, load_settings("paper")
+    for retriever in (None, settings.evaluation.backbones[0].model):
+        for agent in settings.agent.policies:
+            row = result_row("table2", "+LRAT", "success", .3, agent=agent, benchmark=settings.world.in_domain, **({"retriever": retriever} if retriever else {}))
+            paper[agent, retriever] = row["paper"]
+    assert None not in paper.values() and paper["GLM-4.7", None] != paper["GLM-4.7", retriever] == .817
 
 
 # --------------------------------------------------------------------------------------------------------------------- tables
