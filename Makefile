@@ -50,7 +50,7 @@ live: vllm ## the tests that drive a real language model, on a CPU
 slow: setup ## the tests that are left out of `make test` because they take minutes
 	$(BIN)/python -m pytest -q -m 'slow and not live' tests
 
-bench: setup ## measure speed beside other tools (a quarter of an hour on a quiet machine), into results/bench.json
+bench: setup ## measure speed beside other tools (half an hour on a quiet machine), into results/bench.json
 	mkdir -p results/bench
 	cd nbs/benchmarks; for run in '83_encoding -p few False' '80_collection -p questions 10000' 81_serving; do \
 		set -- $$run; name=$$1; shift; papermill "$$@" $$name.ipynb ../../results/bench/$$name.ipynb; done

@@ -12,7 +12,7 @@ from .results import headline_rows
 from .settings import LratError
 
 # %% ../nbs/api/27d_ablation_figures.ipynb #7cf964c1
-LINES = [(colour, marker) for marker, colours in (("o", ("orange", "green", "purple", "sky")), ("^", ("blue", "grey", "yellow", "orange")))
+LINES = [(colour, marker) for marker, colours in (("o", ("orange", "green", "purple", "sky")), ("^", ("blue", "grey", "green", "orange")))
          for colour in colours] # Of the means, in turn
 
 def score_of(

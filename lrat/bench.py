@@ -114,7 +114,7 @@ def lrat_bench(
     only:str="", # encoding, training or search; empty for all
     few:bool=False, # Little work and few repeats: shows that it runs, measures nothing
 ):
-    "Measure speed against the tools that people use now, in about eight minutes on two cores"
+    "Measure speed against the tools that people use now, in about twenty minutes on two cores"
     if only and only not in PARTS: raise LratError(f"unknown part {only!r}; choose one of {', '.join(PARTS)}")
     out, before = Path(out or project_root()/"results"/"bench.json"), machine()
     for part in [only] if only else PARTS:
