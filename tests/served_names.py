@@ -4,12 +4,12 @@ import signal
 import sys
 import time
 
-from lrat.corpus import Document
-from lrat.http_server import guarded_application, make_server, run_server
-from lrat.mcp_server import run_stdio
-from lrat.recording import Recorder
-from lrat.retrieval import best_hits
-from lrat.serving import Limits, Service
+from lrat.data.corpus import Document
+from lrat.serving.http import guarded_application, make_server, run_server
+from lrat.serving.mcp import run_stdio
+from lrat.serving.recording import Recorder
+from lrat.retrieval.retriever import best_hits
+from lrat.serving.service import Limits, Service
 
 
 class Names:

@@ -1,11 +1,11 @@
 "A retriever and agents of a few lines, for tests; run as a program it collects slowly, so that it can be killed."
 import asyncio, sys, time
 from pathlib import Path
-from lrat.agent import Answer, Budget, Open, Policy, Results, Search
-from lrat.collection import collect
-from lrat.corpus import Document
-from lrat.questions import Question
-from lrat.retrieval import Hit
+from lrat.agents.loop import Answer, Budget, BrowseCall, Policy, Results, SearchCall
+from lrat.agents.collect import collect
+from lrat.data.corpus import Document
+from lrat.data.questions import Question
+from lrat.retrieval.retriever import Hit
 
 TEXTS = {f"d{n:02}": f"Town {n:02}\nTown {n:02} lies by river {n % 7} and has {n} mills." for n in range(40)}
 DOCUMENTS = {docid: Document(docid, text) for docid, text in TEXTS.items()}
@@ -35,8 +35,8 @@ class Plain(Policy):
         time.sleep(self.delay)
         return self.decide(state, observation)
     def decide(self, state, observation):
-        if observation is None: return Search(state, "I look for it.")
-        if isinstance(observation, Results): return Open(observation.results[0].docid, "This may be it.")
+        if observation is None: return SearchCall(state, "I look for it.")
+        if isinstance(observation, Results): return BrowseCall(observation.results[0].docid, "This may be it.")
         return Answer(observation.title, f"I read: {observation.content}")
 
 class Patient(Plain):

@@ -4,20 +4,20 @@ import json
 import numpy as np
 import pytest
 
-from lrat.ablation_artefacts import QUERY_FORM_ARMS, TIER_ARMS, agent_arms, agent_rows, query_form_rows, tier_rows
-from lrat.corpus import Document
-from lrat.files import read_jsonl, write_json, write_jsonl
-from lrat.general import FORMS, common_properties, general_queries, with_neighbours
-from lrat.keeping import GENERAL_QUERIES, KEEPING_ARMS, MEANS, PAIRS, choose, chosen_strengths, development_rows, keeping_rows
-from lrat.metrics import METRICS, ScoreTable
-from lrat.questions import read_qrels, read_questions
-from lrat.results import ABLATIONS, ARTEFACTS, load_results, record, result_row
-from lrat.retrieval import Hit
-from lrat.runner import find_notebooks, lrat_run, notebook_parameters
-from lrat.settings import InputError, LratError, load_settings
-from lrat.stages import Stage
-from lrat.variant_pipeline import VariantPipeline, make_general
-from lrat.variants import Variant, hold_out, mix_pairs
+from lrat.paper.ablations import QUERY_FORM_ARMS, TIER_ARMS, agent_arms, agent_rows, query_form_rows, tier_rows
+from lrat.data.corpus import Document
+from lrat.core.files import read_jsonl, write_json, write_jsonl
+from lrat.training.general_queries import FORMS, common_properties, general_queries, with_neighbours
+from lrat.paper.forgetting import GENERAL_QUERIES, FORGETTING_ARMS, MEANS, PAIRS, choose, chosen_strengths, development_rows, forgetting_rows
+from lrat.evaluation.scores import METRICS, ScoreTable
+from lrat.data.questions import read_qrels, read_questions
+from lrat.paper.results import ABLATIONS, ARTEFACTS, load_results, record, result_row
+from lrat.retrieval.retriever import Hit
+from lrat.paper.runner import find_notebooks, run_command, notebook_parameters
+from lrat.core.settings import InputError, LratError, load_settings
+from lrat.core.stages import Stage
+from lrat.pipeline.variants import VariantPipeline, make_general
+from lrat.mining.subsets import Variant, hold_out, mix_pairs
 
 
 class Planned(VariantPipeline):
@@ -40,17 +40,17 @@ def planned(variants, root, profile="mini"): return Planned(load_settings(profil
 # ------------------------------------------------------------------------------------------------------------ the graph
 
 def test_averages_of_one_training_share_it(tmp_path):
-    plan = planned(KEEPING_ARMS, tmp_path)
-    for system in KEEPING_ARMS: plan.model(system, 2025)
+    plan = planned(FORGETTING_ARMS, tmp_path)
+    for system in FORGETTING_ARMS: plan.model(system, 2025)
     trained = [n for n in plan.made if n.startswith("model-") and "-share-" not in n]
     averaged = [n for n in plan.made if "-share-" in n]
-    assert len(trained) == len({a.label for a in KEEPING_ARMS.values()}) and len(averaged) == sum(a.share < 1 for a in KEEPING_ARMS.values())
+    assert len(trained) == len({a.label for a in FORGETTING_ARMS.values()}) and len(averaged) == sum(a.share < 1 for a in FORGETTING_ARMS.values())
     assert all(plan.made[n][0][0] in trained for n in averaged)
     assert sum(n.startswith("pairs-") for n in plan.made) == sum(n.startswith("split-") for n in plan.made) == 1
 
 
 def test_only_what_is_held_to_the_base_reads_general_queries(tmp_path):
-    plan = planned(KEEPING_ARMS, tmp_path)
+    plan = planned(FORGETTING_ARMS, tmp_path)
     plan.model("lower rate: 1e-05", 2025)
     assert "general" not in plan.made
     plan.model("distillation: weight 4", 2025)
@@ -59,20 +59,20 @@ def test_only_what_is_held_to_the_base_reads_general_queries(tmp_path):
 
 
 def test_the_choice_looks_at_no_benchmark(tmp_path):
-    plan = planned(KEEPING_ARMS, tmp_path)
+    plan = planned(FORGETTING_ARMS, tmp_path)
     rows = development_rows(plan)
     chosen = chosen_strengths(rows)
     runs = [n for n in plan.made if n.startswith(("runs-", "ranking-"))]
     assert runs and all(n.startswith("runs-world-train") for n in runs)
-    wonder = [result_row("keeping", s, m, 1., benchmark=b, seed=1) for s in KEEPING_ARMS for b, m in (("world-eval", "success"), ("fanoutqa-leaf", "recall_at_1"))]
+    wonder = [result_row("keeping", s, m, 1., benchmark=b, seed=1) for s in FORGETTING_ARMS for b, m in (("world-eval", "success"), ("fanoutqa-leaf", "recall_at_1"))]
     assert chosen_strengths(rows + wonder) == chosen and set(chosen) == set(MEANS)
 
 
 def test_general_queries_are_barred_from_all_that_benchmarks_judge(tmp_path):
-    plan = planned(KEEPING_ARMS, tmp_path)
+    plan = planned(FORGETTING_ARMS, tmp_path)
     plan.general()
     assert plan.made["general"][1]["stems"] == ["eval", "fanout", "leaf"] and plan.made["general"][0] == ["world", "index-base"]
-    paper = planned(KEEPING_ARMS, tmp_path, "paper")
+    paper = planned(FORGETTING_ARMS, tmp_path, "paper")
     paper.data = lambda: Stage("published", tmp_path, "published", 0.)
     paper.general()
     assert paper.made["general"][1]["stems"] == ["infoseek-eval", "browsecomp-plus"]
@@ -102,10 +102,10 @@ def test_tiers_are_mined_by_their_own_rules(tmp_path):
 
 
 def test_every_arm_is_compared_with_the_base_and_with_lrat(tmp_path):
-    rows = keeping_rows(planned(KEEPING_ARMS, tmp_path))
+    rows = forgetting_rows(planned(FORGETTING_ARMS, tmp_path))
     for benchmark, metric in (("world-eval", "success"), ("fanoutqa-agent", "evidence_recall"), ("fanoutqa-leaf", "recall_at_1")):
         found = {(r["system"], r["base"]) for r in rows if r.get("base") and (r["benchmark"], r["metric"]) == (benchmark, metric)}
-        assert found == {(s, b) for s in KEEPING_ARMS for b in ("base", "+LRAT")} | {("+LRAT", "base")}
+        assert found == {(s, b) for s in FORGETTING_ARMS for b in ("base", "+LRAT")} | {("+LRAT", "base")}
 
 
 def test_a_setting_that_training_does_not_have_is_named(tmp_path):
@@ -114,7 +114,7 @@ def test_a_setting_that_training_does_not_have_is_named(tmp_path):
 
 
 def test_variants_need_runs_even_where_released_pairs_are_trained_on(tmp_path):
-    plan = Planned(load_settings("smoke", mining__pairs="hub"), KEEPING_ARMS, tmp_path)
+    plan = Planned(load_settings("smoke", mining__pairs="hub"), FORGETTING_ARMS, tmp_path)
     with pytest.raises(LratError, match="released pairs come without runs"): plan.model("lower rate: 1e-05", 1)
 
 
@@ -168,7 +168,7 @@ def test_a_querys_own_document_comes_first_and_only_once():
 def test_what_a_benchmark_judges_is_never_a_subject(tmp_path, monkeypatch):
     index = Nearest()
     index.corpus = TOWNS
-    monkeypatch.setattr("lrat.variant_pipeline.open_index", lambda folder: index)
+    monkeypatch.setattr("lrat.pipeline.variants.open_index", lambda folder: index)
     (tmp_path/"leaf.qrels").write_text("".join(f"q{n} 0 {n} 1\n" for n in range(10)))
     make_general(tmp_path, tmp_path, tmp_path, ["leaf"], 8, 12, 2, 1)
     trained = [row["docids"][0] for _, row in read_jsonl(tmp_path/"general.jsonl")]
@@ -183,8 +183,8 @@ def test_what_a_benchmark_judges_is_never_a_subject(tmp_path, monkeypatch):
 def pairs(tmp_path):
     rows = [{"query": f"about\t{n % 7}", "pos": ["a"], "neg": ["b"], "pos_id": [str(n)], "reweight_rate": 1.} for n in range(21)]
     write_jsonl(tmp_path/"p.jsonl", rows)
-    write_jsonl(tmp_path/"p.jsonl.sources.jsonl", ({"query_id": f"train-{n // 3}"} for n in range(21)))
-    write_json(tmp_path/"p.jsonl.account.json", {"pairs": 21})
+    write_jsonl(tmp_path/"p.jsonl.provenance.jsonl", ({"query_id": f"train-{n // 3}"} for n in range(21)))
+    write_json(tmp_path/"p.jsonl.manifest.json", {"pairs": 21})
     return tmp_path/"p.jsonl"
 
 
@@ -204,9 +204,9 @@ def test_a_share_that_leaves_a_side_empty_is_refused(pairs, tmp_path, share):
 
 
 def test_one_question_cannot_be_split_and_sources_must_fit(pairs, tmp_path):
-    write_jsonl(f"{pairs}.sources.jsonl", ({"query_id": "train-1"} for n in range(21)))
+    write_jsonl(f"{pairs}.provenance.jsonl", ({"query_id": "train-1"} for n in range(21)))
     with pytest.raises(LratError, match="none is left to train on"): hold_out(pairs, tmp_path/"a", .3, 7)
-    write_jsonl(f"{pairs}.sources.jsonl", ({"query_id": "train-1"} for n in range(20)))
+    write_jsonl(f"{pairs}.provenance.jsonl", ({"query_id": "train-1"} for n in range(20)))
     with pytest.raises(InputError, match="20 lines for 21 pairs; mine again"): hold_out(pairs, tmp_path/"a", .3, 7)
 
 
@@ -232,12 +232,12 @@ def test_a_run_without_names_runs_no_ablation(monkeypatch):
     def run(path, profile, parameters=None, results=None, force=False):
         ran.append(path.stem)
         return {"notebook": path.stem, "status": "ran", "seconds": 1, "copy": ""}
-    monkeypatch.setattr("lrat.runner.run_notebook", run)
-    monkeypatch.setattr("lrat.runner.build_report", lambda profile, prices: "report.html")
-    monkeypatch.setattr("lrat.runner.check_expected", lambda profile: [])
-    lrat_run([], profile="smoke")
+    monkeypatch.setattr("lrat.paper.runner.run_notebook", run)
+    monkeypatch.setattr("lrat.paper.runner.build_report", lambda profile, prices: "report.html")
+    monkeypatch.setattr("lrat.paper.runner.check_expected", lambda profile: [])
+    run_command([], profile="smoke")
     assert len(ran) == 10 and not [name for name in ran if name.startswith("7")]
-    lrat_run(["72"], profile="smoke")
+    run_command(["72"], profile="smoke")
     assert ran[-1] == "72_keeping_the_base"
 
 
@@ -252,4 +252,4 @@ def test_ablations_are_recorded_but_no_part_of_the_papers_artefacts(tmp_path, mo
 @pytest.mark.slow
 @pytest.mark.parametrize("number", ["70", "71", "72", "73"])
 def test_each_ablation_runs_under_smoke(number):
-    lrat_run([number], profile="smoke")
+    run_command([number], profile="smoke")

@@ -1,10 +1,10 @@
 "Questions of models that go their own way: none waits for another, none is lost, and nothing is left running"
 import asyncio, gc, sys, threading, time
 import pytest
-from lrat.agent import Answer, Budget, Malformed, Open, Search, run_agents
-from lrat.endpoint import ModelFailure, background, wait_for
-from lrat.questions import Question
-from lrat.settings import LratError
+from lrat.agents.loop import Answer, Budget, Malformed, BrowseCall, SearchCall, run_agents
+from lrat.llm.http import ModelFailure, background, wait_for
+from lrat.data.questions import Question
+from lrat.core.settings import LratError
 from small_agents import QUESTIONS, Patient, Plain, Words, first_words
 
 BUDGET = Budget(rounds=6, k=3)
@@ -148,23 +148,23 @@ class Scripted(Patient):
 
 def test_what_models_get_wrong_is_refused_and_recorded():
     long = "x"*1_000_000
-    one, = run(Scripted(Open("d00"), Search(" "), Search(long), Malformed("google", long, "there is no tool 'google'"), Search("river 1")), QUESTIONS[:1])
+    one, = run(Scripted(BrowseCall("d00"), SearchCall(" "), SearchCall(long), Malformed("google", long, "there is no tool 'google'"), SearchCall("river 1")), QUESTIONS[:1])
     refused = [step for step in one.steps if step.tool_name and step.output.startswith("Error:")]
     assert [step.output[:50] for step in refused] == ["Error: no search of yours returned a document 'd00", "Error: the query is empty; write one.",
                                                        "Error: the query has 1000000 characters; write a s", "Error: there is no tool 'google'"]
     assert one.tool_call_counts["search"] == 1 and one.tool_call_counts_all["search"] == 3 and one.status == "completed"
 
 def test_half_characters_reach_neither_retriever_nor_file(tmp_path):
-    from lrat.runs import read_run, write_run
+    from lrat.trajectories.trajectory import read_trajectory, write_trajectory
     seen = []
     class Strict(Words):
         def search_batch(self, queries, k):
             seen.extend(query.encode() for query in queries)
             return super().search_batch(queries, k)
-    one, = run(Scripted(Search("river \ud83d", "\udc00 thought"), Malformed("\ud83d", "\ud83d", "what is \ud83d?"), Answer("Oslo \udfff")), QUESTIONS[:1], Strict())
-    write_run(tmp_path, one)
-    assert read_run(tmp_path/"run_q00.json").final_answer == "Oslo ?" and seen == [b"river ?"]
+    one, = run(Scripted(SearchCall("river \ud83d", "\udc00 thought"), Malformed("\ud83d", "\ud83d", "what is \ud83d?"), Answer("Oslo \udfff")), QUESTIONS[:1], Strict())
+    write_trajectory(tmp_path, one)
+    assert read_trajectory(tmp_path/"run_q00.json").final_answer == "Oslo ?" and seen == [b"river ?"]
 
 def test_a_failure_in_the_middle_keeps_the_steps():
-    one, = run(Scripted(Search("river 1"), ModelFailure("status 500: out of memory (5 attempts)")), QUESTIONS[:1])
+    one, = run(Scripted(SearchCall("river 1"), ModelFailure("status 500: out of memory (5 attempts)")), QUESTIONS[:1])
     assert one.status == "failed: status 500: out of memory (5 attempts)" and one.tool_call_counts["search"] == 1 and one.final_answer is None

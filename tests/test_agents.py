@@ -2,15 +2,15 @@
 import dataclasses, json
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
-from lrat.agent import Budget
-from lrat.agents import AGENTS, PRESETS, agent_named, open_agent, preset_for
-from lrat.chat_policy import LONGEST, SPENT
-from lrat.collection import collect, lrat_collect
-from lrat.models import completion, stand_in
-from lrat.plan import MODELS
-from lrat.responses_protocol import response
-from lrat.runs import read_run
-from lrat.settings import PROFILES, LratError
+from lrat.agents.loop import Budget
+from lrat.agents.presets import AGENTS, PRESETS, agent_named, open_agent, preset_for
+from lrat.agents.chat import LONGEST, SPENT
+from lrat.agents.collect import collect, collect_command
+from lrat.llm.client import completion, stand_in
+from lrat.paper.plan import MODELS
+from lrat.agents.responses_protocol import response
+from lrat.trajectories.trajectory import read_trajectory
+from lrat.core.settings import PROFILES, LratError
 from small_agents import QUESTIONS, Words, first_words
 
 def text(reply, name, arguments):
@@ -37,7 +37,7 @@ def ask(agent, script, out, rounds=6, **options):
     script = iter(script)
     with stand_in(lambda request: next(script)) as server:
         collect(QUESTIONS[:1], Words(), open_agent(agent, server.url, "small", **options), out, Budget(rounds=rounds, k=3), first_words)
-    return read_run(out/"run_q00.json"), server
+    return read_trajectory(out/"run_q00.json"), server
 
 def told(server):
     "What the last request holds, as text"
@@ -138,7 +138,7 @@ def test_what_is_no_response_is_a_failure(body, tmp_path, monkeypatch):
         policy = open_agent("gpt-oss", server.url, "small")
         policy.model._server.attempts = 1
         collect(QUESTIONS[:1], Words(), policy, tmp_path, Budget(), first_words)
-    assert read_run(tmp_path/"run_q00.json").status.startswith("failed: the answer is no response (")
+    assert read_trajectory(tmp_path/"run_q00.json").status.startswith("failed: the answer is no response (")
 
 def test_every_model_of_the_paper_has_its_agent():
     for name in PROFILES["paper"].agent.policies:
@@ -147,8 +147,8 @@ def test_every_model_of_the_paper_has_its_agent():
 
 def test_the_command_names_what_it_does_not_know(tmp_path, monkeypatch):
     (tmp_path/"questions.tsv").write_text("q00\tWhich town has 0 mills?\tTown 00\n")
-    monkeypatch.setattr("lrat.collection.open_index", lambda folder: Words())
-    def run(**options): lrat_collect(str(tmp_path/"questions.tsv"), "index", str(tmp_path/"runs"), **options)
+    monkeypatch.setattr("lrat.agents.collect.open_index", lambda folder: Words())
+    def run(**options): collect_command(str(tmp_path/"questions.tsv"), "index", str(tmp_path/"runs"), **options)
     url = "http://127.0.0.1:1/v1"
     for options, why in [({"agent": "tongi", "model": "M", "endpoint": url}, "there is no agent 'tongi'"),
                          ({"preset": "papr"}, "choose one of: paper, reference"), ({"prompt": "x.txt"}, "is a script"),
@@ -160,6 +160,6 @@ def test_the_command_names_what_it_does_not_know(tmp_path, monkeypatch):
     replies = iter([says("glm", "", "search", "0 mills"), end("glm")])
     with stand_in(lambda request: next(replies)) as server:
         run(agent="glm", endpoint=server.url, model="small", preset="reference", evaluation=True, k=2, temperature=.1)
-    metadata = read_run(tmp_path/"runs"/"run_q00.json").metadata
+    metadata = read_trajectory(tmp_path/"runs"/"run_q00.json").metadata
     assert {name: metadata[name] for name in ("rounds", "k", "temperature", "turn_tokens")} == {
         "rounds": 10, "k": 2, "temperature": .1, "turn_tokens": [1024]} and "seed" not in metadata

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrat.agreement import ANSWERS, Pair, kappa, pair_verdicts
-from lrat.cases import cases
-from lrat.disagreements import lrat_agree
-from lrat.judge import RuleJudge, judge_runs
-from lrat.runs import iterate_runs
-from lrat.settings import InputError, LratError
+from lrat.evaluation.agreement import ANSWERS, Pair, kappa, pair_verdicts
+from lrat.judging.judge import judged_browses
+from lrat.evaluation.disagreements import agree_command
+from lrat.judging.command import RuleJudge, judge_trajectories
+from lrat.trajectories.trajectory import iterate_trajectories
+from lrat.core.settings import InputError, LratError
 from test_judge import write_runs
 
 
@@ -48,18 +48,18 @@ def test_the_interval_is_that_of_runs_drawn_one_by_one():
 
 def test_files_with_no_case_in_common(tmp_path):
     a, b = (write(tmp_path/f"{name}.jsonl", {(f"run_{name}", 1): "yes"}) for name in "ab")
-    with pytest.raises(LratError, match="a.jsonl and .*b.jsonl have no opened document in common .the first begins with run_a, step 1"): lrat_agree(a, b)
+    with pytest.raises(LratError, match="a.jsonl and .*b.jsonl have no opened document in common .the first begins with run_a, step 1"): agree_command(a, b)
     c = write(tmp_path/"c.jsonl", {("run_a", 1): "no"})
     runs = write_runs(tmp_path/"runs", 2)
-    with pytest.raises(LratError, match="in common that is in .*runs"): lrat_agree(a, c, runs=str(runs))
+    with pytest.raises(LratError, match="in common that is in .*runs"): agree_command(a, c, runs=str(runs))
     (tmp_path/"empty.jsonl").write_text("")
-    with pytest.raises(LratError, match="the second with nothing"): lrat_agree(a, str(tmp_path/"empty.jsonl"))
+    with pytest.raises(LratError, match="the second with nothing"): agree_command(a, str(tmp_path/"empty.jsonl"))
 
 
 def test_failed_and_missing_are_counted_and_are_no_answer(tmp_path, capsys):
     a = write(tmp_path/"a.jsonl", {("run_1", 1): "yes", ("run_1", 3): "failed", ("run_2", 1): "no", ("run_3", 1): "yes"})
     b = write(tmp_path/"b.jsonl", {("run_1", 1): "yes", ("run_1", 3): "yes", ("run_2", 1): "undecided"})
-    lrat_agree(a, b)
+    agree_command(a, b)
     said = capsys.readouterr().out
     assert "4 opened documents of 3 runs" in said and "failed\t1\t0\t0" in said and "yes\t1\t0\t1" in said
     assert re.search(r"same verdict, yes or no\t1.000 .*n = 1\n", said) and re.search(r"same verdict, with undecided\t0.500 .*n = 2\n", said)
@@ -70,12 +70,12 @@ def test_failed_and_missing_are_counted_and_are_no_answer(tmp_path, capsys):
 def test_a_bad_line_is_named(tmp_path, line, says):
     a = write(tmp_path/"a.jsonl", {("run_1", 1): "yes"})
     (tmp_path/"b.jsonl").write_text(line + "\n")
-    with pytest.raises(InputError, match=says): lrat_agree(a, str(tmp_path/"b.jsonl"))
+    with pytest.raises(InputError, match=says): agree_command(a, str(tmp_path/"b.jsonl"))
 
 
 def test_a_verdict_on_other_notes_is_stale(tmp_path):
     runs = write_runs(tmp_path/"runs", 3)
-    judge_runs(runs, RuleJudge(), tmp_path/"a.jsonl")
+    judge_trajectories(runs, RuleJudge(), tmp_path/"a.jsonl")
     write_runs(runs, 2) # The same again
     path = runs/"run_01.json"
     path.write_text(path.read_text().replace("thought 1", "another thought"))
@@ -104,10 +104,10 @@ def test_the_page_runs_nothing_and_asks_nobody(tmp_path):
         run = json.loads(path.read_text())
         run["query"], run["result"][2]["output"] = evil, evil
         path.write_text(json.dumps(run))
-    keys = [(c.run, c.step) for run in iterate_runs(runs) for c in cases(run)]
+    keys = [(c.run, c.step) for run in iterate_trajectories(runs) for c in judged_browses(run)]
     a = write(tmp_path/"a.jsonl", dict.fromkeys(keys, "yes"), judge=evil, reply=evil, thinking=evil)
     b = write(tmp_path/"b.jsonl", dict.fromkeys(keys, "no"), agreement=.5, votes=[{"verdict": "no", "judge": evil, "reply": evil}])
-    for name in ("one.html", "two.html"): lrat_agree(a, b, runs=str(runs), page=str(tmp_path/name), most=20, resamples=100)
+    for name in ("one.html", "two.html"): agree_command(a, b, runs=str(runs), page=str(tmp_path/name), most=20, resamples=100)
     text = (tmp_path/"one.html").read_text()
     page = Page(text)
     assert not page.open and {"script", "img", "link", "iframe"}.isdisjoint(page.tags) and all(link.startswith("#") for link in page.links)
@@ -117,7 +117,7 @@ def test_the_page_runs_nothing_and_asks_nobody(tmp_path):
 
 
 def test_a_mistake_is_one_line(tmp_path):
-    a, program = write(tmp_path/"a.jsonl", {("run_1", 1): "yes"}), Path(sys.executable).parent/"lrat_agree"
+    a, program = write(tmp_path/"a.jsonl", {("run_1", 1): "yes"}), Path(sys.executable).parent/"lrat agree"
     for words, says in (([a, "none.jsonl"], "none.jsonl: there is no such file"), ([a, a, "--qrels", "q.txt"], "--qrels needs --runs"),
                         ([a, a, "--runs", "none"], "none: holds no run files")):
         done = subprocess.run([program, *words], capture_output=True, text=True, cwd=tmp_path)

@@ -2,9 +2,9 @@
 import base64, dataclasses, hashlib, io, os, shutil, signal, subprocess, sys, zipfile
 from pathlib import Path
 import pytest
-import lrat.assets
-from lrat.assets import ASSETS, Asset, fetch, fetch_asset, model_path, pip_download, verify
-from lrat.settings import InputError, LratError
+import lrat.data.assets
+from lrat.data.assets import ASSETS, Asset, fetch, fetch_asset, model_path, pip_download, verify
+from lrat.core.settings import InputError, LratError
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = b"one two\n"
@@ -82,7 +82,7 @@ def test_a_kill_leaves_nothing_half_done(tmp_path, moment):
     script = f"""
 import os, shutil, signal, sys
 from pathlib import Path
-import lrat.assets as a
+import lrat.data.assets as a
 def kill(*_): os.kill(os.getpid(), signal.SIGKILL)
 def download(asset, folder):
     (folder/{wheel.name!r}).write_bytes(Path({str(wheel)!r}).read_bytes()[:100])
@@ -103,7 +103,7 @@ def test_two_processes_download_once(tmp_path):
     script = f"""
 import shutil, time
 from pathlib import Path
-import lrat.assets as a
+import lrat.data.assets as a
 def download(asset, folder):
     with open({str(tmp_path/"log")!r}, "a") as log: log.write("x")
     time.sleep(.5)

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import numpy as np, pytest
 
-from lrat.answer_judge import AnswerJudge, judge_answers, read_answer_verdicts
-from lrat.assets import fetch_hub
-from lrat.benchmarks import import_published, read_browsecomp
-from lrat.browsecomp_runs import calibration_error, iterate_browsecomp_runs, to_browsecomp, write_browsecomp_runs
-from lrat.canary import encrypt
-from lrat.evaluation import lrat_compare, lrat_eval, read_scores, write_scores
-from lrat.files import write_jsonl
-from lrat.metrics import ScoreTable, score_runs
-from lrat.models import ChatModel, completion, stand_in
-from lrat.plan import make_plan
-from lrat.questions import Question, read_qrels, read_questions
-from lrat.runs import Run, Step, read_run, write_run
-from lrat.settings import InputError, LratError, load_settings
+from lrat.judging.answers import AnswerJudge, judge_answers, read_answer_verdicts
+from lrat.data.assets import fetch_hub
+from lrat.data.published import import_published, read_browsecomp
+from lrat.evaluation.browsecomp import calibration_error, iterate_browsecomp, to_browsecomp, write_browsecomp
+from lrat.data.canary import encrypt
+from lrat.evaluation.command import compare_command, eval_command, read_scores, write_scores
+from lrat.core.files import write_jsonl
+from lrat.evaluation.scores import ScoreTable, score_trajectories
+from lrat.llm.client import ChatModel, completion, stand_in
+from lrat.paper.plan import make_plan
+from lrat.data.questions import Question, read_qrels, read_questions
+from lrat.trajectories.trajectory import Trajectory, Step, read_trajectory, write_trajectory
+from lrat.core.settings import InputError, LratError, load_settings
 
 SHARED = Path(__file__).resolve().parents[2]/"shared"
 
@@ -29,19 +29,19 @@ def row(number, **changes):
 
 
 def make_run(number, answer, query="Which city?", **more):
-    return Run(str(number), query, "completed", [Step("output_text", output=answer)], tool_call_counts={"search": 1},
+    return Trajectory(str(number), query, "completed", [Step("output_text", output=answer)], tool_call_counts={"search": 1},
                tool_call_counts_all={"search": 1}, **more)
 
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path/"q.tsv").write_text("".join(f"{n}\tWhich city?\tOslo\n" for n in range(1, 31)))
-    for n in range(1, 31): write_run(tmp_path/"runs", make_run(n, "It is Oslo." if n <= 20 else "Bergen"))
+    for n in range(1, 31): write_trajectory(tmp_path/"runs", make_run(n, "It is Oslo." if n <= 20 else "Bergen"))
     return tmp_path
 
 
 def scored(folder, runs="runs", **options):
-    lrat_eval(str(folder/runs), questions=str(folder/"q.tsv"), out=str(folder/"out.jsonl"), **options)
+    eval_command(str(folder/runs), questions=str(folder/"q.tsv"), out=str(folder/"out.jsonl"), **options)
     return read_scores(folder/"out.jsonl")
 
 
@@ -69,7 +69,7 @@ def test_nothing_of_an_encrypted_benchmark_is_written_in_clear(tmp_path, form):
 
 def test_a_file_that_is_still_encrypted_is_one_line(folder, tmp_path):
     (folder/"q.tsv").write_text(f"1\t{encrypt('Which city lies on a fjord?')}\t{encrypt('Bergen')}\n")
-    with pytest.raises(InputError, match="q.tsv:1: the question '1' is still encrypted; .*lrat_benchmark"): scored(folder)
+    with pytest.raises(InputError, match="q.tsv:1: the question '1' is still encrypted; .*lrat benchmark"): scored(folder)
     write_jsonl(tmp_path/"x.jsonl", [row(0), row(1, answer="no base64 at all")])
     with pytest.raises(InputError, match="x.jsonl:2: cannot be decrypted"): list(read_browsecomp(tmp_path/"x.jsonl"))
 
@@ -128,7 +128,7 @@ def test_a_judge_that_times_out_is_no_wrong_answer(folder):
         judge = AnswerJudge(ChatModel(server.url, "m", timeout=1, attempts=1), concurrency=8)
         asked = read_questions(folder/"q.tsv")
         with pytest.raises(LratError, match=r"0 unreadable, \d+ failed; last: no reply within"): judge_answers(folder/"runs", asked, judge, folder/"v.jsonl")
-    table = score_runs(folder/"runs", asked, correct=read_answer_verdicts(folder/"v.jsonl"))
+    table = score_trajectories(folder/"runs", asked, correct=read_answer_verdicts(folder/"v.jsonl"))
     verdicts = [json.loads(line)["verdict"] for line in open(folder/"v.jsonl")]
     assert set(verdicts) == {"correct", "failed"} and np.nansum(table.column("success")) == verdicts.count("correct") # How many, the machine's load decides
     assert 0 not in table.column("success")
@@ -153,8 +153,8 @@ def test_qrels_of_three_columns_keep_the_other_scores(folder):
 
 def test_runs_of_two_benchmarks_in_one_folder(folder, capsys):
     for path in (folder/"runs").glob("run_3.json"): path.unlink()
-    write_run(folder/"runs", make_run(3, "Oslo", query="Which river is the longest of all?")) # Another benchmark's number 3
-    write_run(folder/"runs", make_run("w7", "Oslo", query="Which lake?"))
+    write_trajectory(folder/"runs", make_run(3, "Oslo", query="Which river is the longest of all?")) # Another benchmark's number 3
+    write_trajectory(folder/"runs", make_run("w7", "Oslo", query="Which lake?"))
     table = scored(folder)
     assert table.statuses[2] == "missing" and table.statuses.count("completed") == 29
     line, = [line for line in capsys.readouterr().err.splitlines() if "other questions" in line]
@@ -165,26 +165,26 @@ def test_a_score_file_with_a_missing_question_is_compared_on_the_rest(tmp_path, 
     for name, ids in (("a", "1234"), ("b", "124")):
         write_scores(tmp_path/name, ScoreTable(tuple(ids), ("completed",) * len(ids), {"success": np.ones(len(ids))}))
     with pytest.raises(LratError, match="b: lacks 1 of 4 questions .first: '3'.*over the 3 questions that all hold"):
-        lrat_compare(str(tmp_path/"a"), str(tmp_path/"b"))
+        compare_command(str(tmp_path/"a"), str(tmp_path/"b"))
     assert "n = 3" in capsys.readouterr().out
 
 
 def test_a_trec_run_needs_judgements_and_no_questions(tmp_path, capsys):
     (tmp_path/"r.trec").write_text("q1 Q0 a 1 2.0 x\nq1 Q0 b 2 1.0 x\n")
     (tmp_path/"q.qrels").write_text("q1 Q0 b 1\n")
-    lrat_eval(str(tmp_path/"r.trec"), qrels=str(tmp_path/"q.qrels"))
+    eval_command(str(tmp_path/"r.trec"), qrels=str(tmp_path/"q.qrels"))
     said = capsys.readouterr().out
     assert "mrr: 0.500" in said and "recall_at_1: 0.000" in said and f"ndcg_at_10: {1/np.log2(3):.3f}" in said
-    with pytest.raises(LratError, match="give --qrels"): lrat_eval(str(tmp_path/"r.trec"))
+    with pytest.raises(LratError, match="give --qrels"): eval_command(str(tmp_path/"r.trec"))
 
 
 # ------------------------------------------------------------------------------------------------------------ BrowseComp-Plus
 
 @pytest.mark.skipif(not (SHARED/"recorded").is_dir(), reason="the recorded runs are not here")
 def test_recorded_runs_go_there_and_back(tmp_path):
-    recorded = [read_run(path) for path in sorted((SHARED/"recorded"/"runs").glob("run_*.json"))]
-    write_browsecomp_runs(recorded, tmp_path/"runs.jsonl")
-    for old, new in zip(recorded, iterate_browsecomp_runs(tmp_path/"runs.jsonl")):
+    recorded = [read_trajectory(path) for path in sorted((SHARED/"recorded"/"runs").glob("run_*.json"))]
+    write_browsecomp(recorded, tmp_path/"runs.jsonl")
+    for old, new in zip(recorded, iterate_browsecomp(tmp_path/"runs.jsonl")):
         assert (old.final_answer, old.searches(), old.browses()) == (new.final_answer, new.searches(), new.browses())
         assert set(to_browsecomp(old)) == {"metadata", "query_id", "tool_call_counts", "status", "retrieved_docids", "result"}
 

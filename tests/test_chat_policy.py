@@ -2,12 +2,12 @@
 import json, socket, threading, time
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
-from lrat.agent import Budget
-from lrat.chat_policy import SPENT, ChatPolicy
-from lrat.collection import collect
-from lrat.models import ChatModel, ModelFailure, completion, stand_in
-from lrat.runs import read_run
-from lrat.settings import LratError
+from lrat.agents.loop import Budget
+from lrat.agents.chat import SPENT, ChatPolicy
+from lrat.agents.collect import collect
+from lrat.llm.client import ChatModel, ModelFailure, completion, stand_in
+from lrat.trajectories.trajectory import read_trajectory
+from lrat.core.settings import LratError
 from small_agents import QUESTIONS, Words, first_words
 
 SAMPLING = {"temperature": .85, "top_p": .95, "presence_penalty": 1.1, "seed": 2025}
@@ -18,7 +18,7 @@ def policy_for(server, attempts=3, timeout=10, **options):
 def ask(server, out, questions=1, rounds=6, **options):
     policy = policy_for(server, **options)
     done = collect(QUESTIONS[:questions], Words(), policy, out, Budget(rounds=rounds, k=3), first_words)
-    return done, read_run(out/"run_q00.json")
+    return done, read_trajectory(out/"run_q00.json")
 
 def by_turn(*turns):
     "Answer according to how many messages of the model are in the conversation"

@@ -2,12 +2,12 @@
 import json, os, random, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
-from lrat.agent import Answer, Budget, Malformed, Open, Search, run_agents
-from lrat.collection import collect
-from lrat.models import ModelFailure
-from lrat.questions import Question
-from lrat.runs import read_run
-from lrat.settings import LratError
+from lrat.agents.loop import Answer, Budget, Malformed, BrowseCall, SearchCall, run_agents
+from lrat.agents.collect import collect
+from lrat.llm.client import ModelFailure
+from lrat.data.questions import Question
+from lrat.trajectories.trajectory import read_trajectory
+from lrat.core.settings import LratError
 from small_agents import QUESTIONS, Patient, Plain, Words, first_words
 
 BUDGET = Budget(rounds=6, k=3)
@@ -63,7 +63,7 @@ def kill_at_random(out, kills, seed):
         process.wait()
         now = {p.name: (p.stat().st_mtime_ns, p.stat().st_ino, p.read_bytes()) for p in out.glob("run_*.json")}
         assert kept.items() <= now.items(), f"kill {kill} lost or repeated a finished run"
-        assert all(read_run(out/name).status == "completed" for name in now), f"kill {kill} left half a run"
+        assert all(read_trajectory(out/name).status == "completed" for name in now), f"kill {kill} left half a run"
         kept = now
     return kept
 
@@ -128,7 +128,7 @@ def test_failed_runs_are_no_answers_and_are_retried(tmp_path, whole):
     out = tmp_path/"runs"
     done = gather(out, Flaky(lambda question: " 7 " in question))
     assert (done["failed"], done["failures"]) == (1, {"failed: no connection": 1})
-    run = read_run(out/"run_q07.json")
+    run = read_trajectory(out/"run_q07.json")
     assert run.status == "failed: no connection" and run.final_answer is None and run.tool_call_counts["search"] == 1
     again = gather(out)
     assert (again["kept"], again["retried"], again["collected"], again["failed"]) == (39, 1, 1, 0)
@@ -154,7 +154,7 @@ class Scripted(Plain):
 def only_run(policy, budget=BUDGET): return next(run_agents(QUESTIONS[:1], Words(), policy, budget, first_words))
 
 def test_refused_calls_are_told_and_only_tried():
-    policy = Scripted(Open("d00"), Search(" "), Search("river"), Open("nowhere"), Malformed("google", "{", "there is no tool"))
+    policy = Scripted(BrowseCall("d00"), SearchCall(" "), SearchCall("river"), BrowseCall("nowhere"), Malformed("google", "{", "there is no tool"))
     run = only_run(policy)
     assert run.tool_call_counts == {"search": 1, "get_document": 0}
     assert run.tool_call_counts_all == {"search": 2, "get_document": 2, "google": 1}
@@ -177,12 +177,12 @@ def test_a_returned_document_that_is_missing_is_refused():
     assert run.tool_call_counts == {"search": 1, "get_document": 0} and "is missing" in run.steps[-2].output
 
 def test_forced_answer_keeps_the_evidence():
-    policy = Scripted(Search("river 1"), Open("d00"), Answer("from what I have", "Nothing more to spend."))
+    policy = Scripted(SearchCall("river 1"), BrowseCall("d00"), Answer("from what I have", "Nothing more to spend."))
     run = only_run(policy, Budget(rounds=2, k=40))
     assert (run.status, run.final_answer, policy.seen[-1][1]) == ("budget", "from what I have", 0)
     outputs = [step.output for step in run.steps if step.type == "tool_call"]
     assert len(outputs) == 2 and "mills" in outputs[1] and policy.seen[-1][0].text == outputs[1]
-    stubborn = only_run(Scripted(Search("a"), Search("b"), Search("c")), Budget(rounds=2, k=1))
+    stubborn = only_run(Scripted(SearchCall("a"), SearchCall("b"), SearchCall("c")), Budget(rounds=2, k=1))
     assert (stubborn.status, stubborn.final_answer, stubborn.tool_call_counts["search"]) == ("budget", None, 2)
 
 def test_no_answer_reaches_a_policy_or_its_observations():

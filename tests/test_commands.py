@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ConfigParser(delimiters=["="])
 SETTINGS.read(ROOT/"settings.ini")
 COMMANDS = sorted(line.split("=")[0] for line in SETTINGS["DEFAULT"]["console_scripts"].split())
-PROMISED = "lrat_fetch lrat_index lrat_search lrat_collect lrat_judge lrat_mine lrat_train lrat_eval lrat_compare lrat_stats lrat_merge lrat_import lrat_serve lrat_run".split()
+PROMISED = "lrat fetch lrat index lrat search lrat collect lrat judge lrat mine lrat train lrat eval lrat compare lrat stats lrat merge lrat import lrat serve lrat run".split()
 
 
 def run(*words, cwd=None):
@@ -33,20 +33,20 @@ def test_help(command):
 
 
 @pytest.mark.parametrize("words,says", [
-    (("lrat_run", "--profile", "huge"), "choose one of: smoke, mini, paper"),
-    (("lrat_run", "99"), "names 0 notebooks"),
-    (("lrat_fetch", "none-such"), "none-such"),
-    (("lrat_index", "none.jsonl", "--kind", "bm25", "--out", "i"), "none.jsonl"),
-    (("lrat_search", "no-index", "words"), "no-index"),
-    (("lrat_collect", "none.tsv", "--index", "no-index", "--agent", "patient", "--out", "runs"), "none.tsv"),
-    (("lrat_judge", "no-runs", "--judge", "rule", "--out", "v.jsonl"), "no-runs"),
-    (("lrat_mine", "no-runs", "--corpus", "none.jsonl", "--verdicts", "none", "--preset", "recommended", "--tokenizer",
+    (("lrat run", "--profile", "huge"), "choose one of: smoke, mini, paper"),
+    (("lrat run", "99"), "names 0 notebooks"),
+    (("lrat fetch", "none-such"), "none-such"),
+    (("lrat index", "none.jsonl", "--kind", "bm25", "--out", "i"), "none.jsonl"),
+    (("lrat search", "no-index", "words"), "no-index"),
+    (("lrat collect", "none.tsv", "--index", "no-index", "--agent", "patient", "--out", "runs"), "none.tsv"),
+    (("lrat judge", "no-runs", "--judge", "rule", "--out", "v.jsonl"), "no-runs"),
+    (("lrat mine", "no-runs", "--corpus", "none.jsonl", "--verdicts", "none", "--preset", "recommended", "--tokenizer",
       "all-MiniLM-L6-v2", "--out", "p.jsonl"), "none.jsonl"),
-    (("lrat_train", "none.jsonl", "--model", "all-MiniLM-L6-v2", "--out", "m"), "none.jsonl"),
-    (("lrat_eval", "no-runs", "--questions", "none.tsv", "--out", "e.json"), "none.tsv"),
-    (("lrat_compare", "none-a", "none-b"), "none-a"),
-    (("lrat_costs", "no-runs"), "no-runs"),
-    (("lrat_run", "--pairs", "theirs"), "choose mine or hub"),
+    (("lrat train", "none.jsonl", "--model", "all-MiniLM-L6-v2", "--out", "m"), "none.jsonl"),
+    (("lrat eval", "no-runs", "--questions", "none.tsv", "--out", "e.json"), "none.tsv"),
+    (("lrat compare", "none-a", "none-b"), "none-a"),
+    (("lrat costs", "no-runs"), "no-runs"),
+    (("lrat run", "--pairs", "theirs"), "choose mine or hub"),
 ])
 def test_a_mistake_is_one_line(words, says, tmp_path):
     done = run(*words, cwd=tmp_path)
@@ -57,7 +57,7 @@ def test_a_mistake_is_one_line(words, says, tmp_path):
 
 
 def test_a_reader_that_has_had_enough_is_no_traceback():
-    program = Path(sys.executable).parent/"lrat_run"
+    program = Path(sys.executable).parent/"lrat run"
     with subprocess.Popen([program, "--profile", "paper", "--plan"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert not process.stderr.read()

@@ -3,9 +3,9 @@ import pickle, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import pytest
-import lrat.corpus
-from lrat.corpus import Document, open_corpus, write_corpus
-from lrat.settings import InputError
+import lrat.data.corpus
+from lrat.data.corpus import Document, open_corpus, write_corpus
+from lrat.core.settings import InputError
 
 shared = Path(__file__).parents[2]/"shared"
 
@@ -103,7 +103,7 @@ def test_a_folder_that_is_not_ours(tmp_path, monkeypatch):
 
 def test_a_kill_in_the_first_opening(tmp_path):
     write_corpus(tmp_path/"c.jsonl", (Document(str(n), "a") for n in range(1000)))
-    script = ("import os, signal, sys, lrat.corpus as c\n"
+    script = ("import os, signal, sys, lrat.data.corpus as c\n"
               "c._check_unique = lambda corpus: os.kill(os.getpid(), signal.SIGKILL)\n"
               "c.open_corpus(sys.argv[1])")
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path/"c.jsonl")], stderr=subprocess.DEVNULL)
@@ -119,7 +119,7 @@ def test_threads_and_processes_share_a_corpus(tmp_path):
     assert texts == [str(n % 500) * 9 for n in range(4000)]
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path):
-    script = ("import resource, sys, lrat.corpus as c\n"
+    script = ("import resource, sys, lrat.data.corpus as c\n"
               "base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
               "c.open_corpus(sys.argv[1])\n"
               "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)")

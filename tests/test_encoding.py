@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np, pytest
 from tiny_models import save_tiny, WORDS
 
-import lrat.encoding
-from lrat.corpus import Document, open_corpus, write_corpus
-from lrat.dense import DenseRetriever, build_dense, shard_paths
-from lrat.encoder import Encoder
-from lrat.index import build_index, open_index
-from lrat.settings import InputError, LratError, RetrieverSettings
-from lrat.tevatron_shards import from_tevatron, lrat_shards, read_pickle, to_tevatron
+import lrat.retrieval.encode
+from lrat.data.corpus import Document, open_corpus, write_corpus
+from lrat.retrieval.dense import DenseRetriever, build_dense, shard_paths
+from lrat.retrieval.encoder import Encoder
+from lrat.retrieval.index import build_index, open_index
+from lrat.core.settings import InputError, LratError, RetrieverSettings
+from lrat.retrieval.tevatron import from_tevatron, shards_command, read_pickle, to_tevatron
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_a_process_that_fails(corpus, tiny, tmp_path, monkeypatch, capfd):
 @pytest.mark.slow
 def test_killed_with_its_processes_and_resumed(corpus, tiny, tmp_path):
     "kill -9 of the command, while its processes may still write: the next build is whole"
-    code = (f"from lrat.encoding import build_dense; from lrat.encoder import Encoder; from lrat.corpus import open_corpus\n"
+    code = (f"from lrat.retrieval.encode import build_dense; from lrat.retrieval.encoder import Encoder; from lrat.data.corpus import open_corpus\n"
             f"build_dense(open_corpus({str(corpus.path)!r}), Encoder({str(tiny)!r}), {str(tmp_path/'i')!r}, shard_size=1, processes=2)")
     started = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -159,9 +159,9 @@ def test_ray_writes_what_one_process_writes(corpus, tiny, tmp_path, monkeypatch)
 def test_pickles_are_opened_by_name_alone(corpus, tiny, tmp_path):
     index(corpus, tiny, tmp_path/"i")
     to_tevatron(tmp_path/"i", tmp_path/"out")
-    with pytest.raises(LratError, match="--form tevatron"): lrat_shards("import", str(tmp_path/"out"/"*.pkl"), str(tmp_path/"j"), "pickle", corpus=str(corpus.path))
-    with pytest.raises(LratError, match="no such pickles were found"): lrat_shards("import", str(tmp_path/"*.nothing"), str(tmp_path/"j"), "tevatron", corpus=str(corpus.path))
-    with pytest.raises(LratError, match="--corpus is missing"): lrat_shards("import", str(tmp_path/"out"/"*.pkl"), str(tmp_path/"j"), "tevatron")
+    with pytest.raises(LratError, match="--form tevatron"): shards_command("import", str(tmp_path/"out"/"*.pkl"), str(tmp_path/"j"), "pickle", corpus=str(corpus.path))
+    with pytest.raises(LratError, match="no such pickles were found"): shards_command("import", str(tmp_path/"*.nothing"), str(tmp_path/"j"), "tevatron", corpus=str(corpus.path))
+    with pytest.raises(LratError, match="--corpus is missing"): shards_command("import", str(tmp_path/"out"/"*.pkl"), str(tmp_path/"j"), "tevatron")
     (tmp_path/"evil.pkl").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
     with pytest.raises(InputError, match="it asks for os.system"): read_pickle(tmp_path/"evil.pkl")
     (tmp_path/"other.pkl").write_bytes(pickle.dumps({"a": 1}))
@@ -196,7 +196,7 @@ def test_imported_is_what_was_exported(corpus, tiny, tmp_path):
 def test_tevatrons_retriever_gives_the_same_ranking(corpus, tiny, tmp_path):
     index(corpus, tiny, tmp_path/"i")
     (tmp_path/"questions.tsv").write_text("".join(f"q{n}\t{WORDS[n]} {WORDS[n + 9]}\n" for n in range(6)))
-    lrat_shards("export", str(tmp_path/"i"), str(tmp_path/"out"), "tevatron", questions=str(tmp_path/"questions.tsv"))
+    shards_command("export", str(tmp_path/"i"), str(tmp_path/"out"), "tevatron", questions=str(tmp_path/"questions.tsv"))
     vectors, docids = read_pickle(tmp_path/"out"/"corpus-00000.pkl")
     for n, part in enumerate((slice(0, 30), slice(30, 45))): (tmp_path/"out"/f"corpus-{n:05}.pkl").write_bytes(pickle.dumps((vectors[part], docids[part])))
     command = [sys.executable, "-m", "tevatron.faiss_retriever", "--query_reps", "queries.pkl", "--passage_reps", "corpus-*.pkl", "--depth", "10",

@@ -4,14 +4,14 @@ from dataclasses import replace
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
 from lrat import endpoint as module
-from lrat.agent import Budget, run_agents
-from lrat.chat_policy import ChatPolicy
-from lrat.collection import collect
-from lrat.endpoint import Breaker, Endpoint, ModelFailure, background, stand_in, wait_for
-from lrat.files import read_jsonl
-from lrat.models import ChatModel, completion
-from lrat.runs import read_run
-from lrat.settings import InputError, LratError
+from lrat.agents.loop import Budget, run_agents
+from lrat.agents.chat import ChatPolicy
+from lrat.agents.collect import collect
+from lrat.llm.http import Breaker, Endpoint, ModelFailure, background, stand_in, wait_for
+from lrat.core.files import read_jsonl
+from lrat.llm.client import ChatModel, completion
+from lrat.trajectories.trajectory import read_trajectory
+from lrat.core.settings import InputError, LratError
 from small_agents import QUESTIONS, Words, first_words
 
 def ask(endpoint, **options): return wait_for(endpoint.post("echo", {"model": "m"}, **options))
@@ -246,7 +246,7 @@ def test_a_recorded_collection_replays_to_the_same_runs_and_a_changed_one_does_n
     def answer(request): return turns[sum(message["role"] == "assistant" for message in request["messages"])]
     def gather(endpoint, name, k=3):
         collect(QUESTIONS[:6], Words(), ChatPolicy(ChatModel(endpoint, "m"), 4), tmp_path/name, Budget(6, k), first_words)
-        runs = [read_run(path) for path in sorted((tmp_path/name).glob("run_*.json"))]
+        runs = [read_trajectory(path) for path in sorted((tmp_path/name).glob("run_*.json"))]
         return [replace(run, metadata={key: value for key, value in run.metadata.items() if key != "seconds"}) for run in runs]
     file = tmp_path/"replies.jsonl"
     with stand_in(answer) as server:

@@ -4,19 +4,19 @@ import json
 import numpy as np
 import pytest
 
-from lrat.artefacts import ablation, table2
-from lrat.expected import check_expected, read_expected, write_expected
-from lrat.metrics import METRICS, ScoreTable
-from lrat.models import completion, stand_in
-from lrat.pipeline import Pipeline
-from lrat.plan import left_out, make_plan
-from lrat.recipes import recipes, take_pairs
-from lrat.results import record, result_row
-from lrat.runner import lrat_run, runnable
-from lrat.runs import Run, Step, write_run
-from lrat.settings import InputError, LratError, load_settings
-from lrat.stages import Stage, run_stage
-from lrat.training_artefacts import fig8a_rows, fig8b_rows, fig9b_rows, table3_rows
+from lrat.paper.main import ablation, table2
+from lrat.paper.expected import check_expected, read_expected, write_expected
+from lrat.evaluation.scores import METRICS, ScoreTable
+from lrat.llm.client import completion, stand_in
+from lrat.pipeline.pipeline import Pipeline
+from lrat.paper.plan import left_out, make_plan
+from lrat.pipeline.systems import recipes, take_pairs
+from lrat.paper.results import record, result_row
+from lrat.paper.runner import run_command, runnable
+from lrat.trajectories.trajectory import Trajectory, Step, write_trajectory
+from lrat.core.settings import InputError, LratError, load_settings
+from lrat.core.stages import Stage, run_stage
+from lrat.paper.training import fig8a_rows, fig8b_rows, fig9b_rows, table3_rows
 
 
 class Planned(Pipeline):
@@ -85,7 +85,7 @@ def asked(tmp_path, monkeypatch):
         made[name] = parameters
         if name.startswith("pairs-hub"): return run_stage(name, function, parameters, inputs, root, made_by)
         return Stage(name, root/name, name, 0.)
-    monkeypatch.setattr("lrat.pipeline.run_stage", ask)
+    monkeypatch.setattr("lrat.pipeline.pipeline.run_stage", ask)
     return made
 
 
@@ -149,7 +149,7 @@ def test_a_model_decides_which_answers_are_right_where_the_settings_say_so(tmp_p
     (data/"eval.tsv").write_text("1\tWhich city?\tOslo\n2\tWhich city?\tOslo\n")
     (data/"eval.qrels").write_text("1 Q0 d 1\n2 Q0 d 1\n")
     for n, answer in ((1, "I think that it must have been the capital of Norway"), (2, "Oslo")):
-        write_run(runs/"runs", Run(str(n), "Which city?", "completed", [Step("output_text", output=answer)]))
+        write_trajectory(runs/"runs", Trajectory(str(n), "Which city?", "completed", [Step("output_text", output=answer)]))
     def read(request): return completion("correct: " + ("yes" if "capital" in request["messages"][0]["content"] else "no"))
     with stand_in(read) as server:
         settings = load_settings("smoke", evaluation__answer_judge="reader", agent__endpoint=server.url)
@@ -200,26 +200,26 @@ def test_the_runner_starts_from_released_pairs(tmp_path, monkeypatch, capsys):
     def run(path, profile, parameters=None, results=None, force=False):
         ran.append((path.stem, parameters))
         return {"notebook": path.stem, "status": "ran", "seconds": 1, "copy": ""}
-    monkeypatch.setattr("lrat.runner.run_notebook", run)
-    monkeypatch.setattr("lrat.runner.build_report", lambda profile, prices: "report.html")
-    monkeypatch.setattr("lrat.runner.released_pairs", lambda settings: None)
-    monkeypatch.setattr("lrat.runner.check_expected", lambda profile: [])
-    lrat_run([], profile="smoke", pairs="hub")
+    monkeypatch.setattr("lrat.paper.runner.run_notebook", run)
+    monkeypatch.setattr("lrat.paper.runner.build_report", lambda profile, prices: "report.html")
+    monkeypatch.setattr("lrat.paper.runner.released_pairs", lambda settings: None)
+    monkeypatch.setattr("lrat.paper.runner.check_expected", lambda profile: [])
+    run_command([], profile="smoke", pairs="hub")
     changes = {"changes": {"mining__pairs": "hub"}}
     assert ran == [("52_main", changes), ("55_scaling", changes)] and load_settings("smoke", **changes["changes"]) == settings
     said = capsys.readouterr().out
     assert said.count("left out, since the released pairs come without runs") == 8 and "57_correctness: left out" in said and "Table 3 mines wrong runs" in said
-    lrat_run(["55"], profile="smoke")
+    run_command(["55"], profile="smoke")
     assert ran[-1] == ("55_scaling", {})
-    with pytest.raises(LratError, match="nothing is left to run"): lrat_run(["50", "59"], profile="smoke", pairs="hub")
+    with pytest.raises(LratError, match="nothing is left to run"): run_command(["50", "59"], profile="smoke", pairs="hub")
 
 
 def test_released_pairs_that_are_missing_are_named_before_anything_runs(monkeypatch):
     def run(*_, **__): raise AssertionError("ran")
     def none(settings): raise InputError("pairs.jsonl: there are no released pairs here")
-    monkeypatch.setattr("lrat.runner.run_notebook", run)
-    monkeypatch.setattr("lrat.runner.released_pairs", none)
-    with pytest.raises(LratError, match="no released pairs here"): lrat_run(["52"], profile="smoke", pairs="hub")
+    monkeypatch.setattr("lrat.paper.runner.run_notebook", run)
+    monkeypatch.setattr("lrat.paper.runner.released_pairs", none)
+    with pytest.raises(LratError, match="no released pairs here"): run_command(["52"], profile="smoke", pairs="hub")
 
 
 def test_every_left_out_artefact_has_its_reason():
@@ -231,11 +231,11 @@ def test_every_left_out_artefact_has_its_reason():
 def test_subsets_keep_what_mining_wrote_but_the_weight(tmp_path):
     rows = [{"query": str(n), "pos": ["a"], "neg": ["b"], "reasoning_len": n + 1, "reweight_rate": 9.} for n in range(50)]
     (tmp_path/"p.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    (tmp_path/"p.jsonl.account.json").write_text(json.dumps({"pairs": 50, "beta": None, "mu": None}))
+    (tmp_path/"p.jsonl.manifest.json").write_text(json.dumps({"pairs": 50, "beta": None, "mu": None}))
     take_pairs(tmp_path/"p.jsonl", tmp_path/"q.jsonl", 20, 1)
     taken = [json.loads(line) for line in open(tmp_path/"q.jsonl")]
     assert taken == [rows[int(r["query"])] for r in taken] and len(taken) == 20 # Unweighted rules stay unweighted
-    (tmp_path/"p.jsonl.account.json").write_text(json.dumps({"pairs": 50, "beta": 25.5, "mu": .5}))
+    (tmp_path/"p.jsonl.manifest.json").write_text(json.dumps({"pairs": 50, "beta": 25.5, "mu": .5}))
     take_pairs(tmp_path/"p.jsonl", tmp_path/"q.jsonl", 20, 1)
     weights = [json.loads(line)["reweight_rate"] for line in open(tmp_path/"q.jsonl")]
     assert np.isclose(np.mean(weights), 1) and len(set(weights)) == 20

@@ -6,13 +6,13 @@ import pytest
 from small_logs import LOGS, chat, genai
 
 from lrat import importing
-from lrat.benchmarks import import_pairs
-from lrat.browsecomp_runs import write_browsecomp_runs
-from lrat.files import read_json, write_jsonl
-from lrat.importing import FORMS, import_runs, lrat_import
-from lrat.runs import Run, Step, iterate_runs, read_run, write_run
-from lrat.settings import InputError, LratError
-from lrat.tools import read_tools
+from lrat.data.published import import_pairs
+from lrat.evaluation.browsecomp import write_browsecomp
+from lrat.core.files import read_json, write_jsonl
+from lrat.importers.command import FORMS, import_trajectories, import_command
+from lrat.trajectories.trajectory import Trajectory, Step, iterate_trajectories, read_trajectory, write_trajectory
+from lrat.core.settings import InputError, LratError
+from lrat.importers.tools import read_tools
 
 RECORDED = Path(__file__).resolve().parents[2]/"shared"/"recorded"
 LISTED = "DocID:7\n[Owl]\nA bird.\n\nDocID:9\n[Oak]\nA tree."
@@ -20,13 +20,13 @@ LISTED = "DocID:7\n[Owl]\nA bird.\n\nDocID:9\n[Oak]\nA tree."
 
 def small(query_id="q1", last="The owl"):
     call = lambda tool, output, **arguments: Step("tool_call", tool, json.dumps(arguments), output)
-    return Run(query_id, "Which bird flies at night?", "completed", [
+    return Trajectory(query_id, "Which bird flies at night?", "completed", [
         Step("reasoning", output="I search."), call("search", LISTED, query="night bird"), Step("reasoning", output="The owl, perhaps."),
         call("get_document", "An owl.", docid="7"), Step("reasoning", output="It flies at night, says the page."),
         call("search", "DocID:9\n[Oak]\nA tree.", query="oak"), call("visit", "An oak.", docid="9"), Step("output_text", output=last)])
 
 
-RUNS = [small(), *(iterate_runs(RECORDED/"runs") if RECORDED.is_dir() else [])]
+RUNS = [small(), *(iterate_trajectories(RECORDED/"runs") if RECORDED.is_dir() else [])]
 
 
 def views(run): return ([(s.query, s.docids) for s in run.searches()], [(b.docid, b.search and b.search.query, b.reasoning) for b in run.browses()],
@@ -41,8 +41,8 @@ def written(folder): return {path.name: path.read_bytes() for path in folder.ite
 def test_every_form_gives_the_run_that_it_was_made_of(name, number, tmp_path):
     form, logged = LOGS[name]
     write_jsonl(tmp_path/"log.jsonl", logged(RUNS[number]))
-    account = import_runs(tmp_path/"log.jsonl", form, tmp_path/"runs")
-    run, = iterate_runs(tmp_path/"runs")
+    account = import_trajectories(tmp_path/"log.jsonl", form, tmp_path/"runs")
+    run, = iterate_trajectories(tmp_path/"runs")
     assert views(run) == views(RUNS[number]) and run.query_id == RUNS[number].query_id
     assert run.status == "completed" and account["notes"] == {} and account["other_tools"] == {}
 
@@ -55,8 +55,8 @@ def test_many_sessions_of_one_log(name, tmp_path):
     random.Random(1).shuffle(lines)
     write_jsonl(tmp_path/"logs"/"a.jsonl", lines[::2])
     write_jsonl(tmp_path/"logs"/"deep"/"b.jsonl", lines[1::2])
-    account = import_runs(tmp_path/"logs", form, tmp_path/"runs")
-    assert {run.query_id: views(run) for run in iterate_runs(tmp_path/"runs")} == {run.query_id: views(run) for run in made}
+    account = import_trajectories(tmp_path/"logs", form, tmp_path/"runs")
+    assert {run.query_id: views(run) for run in iterate_trajectories(tmp_path/"runs")} == {run.query_id: views(run) for run in made}
     assert (account["runs"], account["searches"], account["browses"]) == (12, 24, 24)
 
 
@@ -72,55 +72,55 @@ def test_tools_of_other_names(name, tmp_path):
     write_jsonl(tmp_path/"log.jsonl", logged(run))
     (tmp_path/"tools.yaml").write_text("web: {kind: search, query: q, results: hits.url}\nopen: {kind: browse, docid: url}\n")
     with pytest.raises(LratError, match=r"none of the 1 runs holds a search; the tools in them are: open \(2\), web \(2\); name the search"):
-        import_runs(tmp_path/"log.jsonl", form, tmp_path/"unmapped")
-    import_runs(tmp_path/"log.jsonl", form, tmp_path/"runs", read_tools(tmp_path/"tools.yaml"))
-    imported, = iterate_runs(tmp_path/"runs")
+        import_trajectories(tmp_path/"log.jsonl", form, tmp_path/"unmapped")
+    import_trajectories(tmp_path/"log.jsonl", form, tmp_path/"runs", read_tools(tmp_path/"tools.yaml"))
+    imported, = iterate_trajectories(tmp_path/"runs")
     assert views(imported) == views(small()) and imported.metadata["tools"] == {"open": "get_document", "web": "search"}
     assert json.loads(imported.steps[1].arguments) == {"query": "night bird", "page": 1} # The other arguments stay
 
 
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded runs are not beside this checkout")
 def test_run_files_keep_their_steps(tmp_path):
-    import_runs(RECORDED/"runs", "runs", tmp_path/"runs")
-    for before, after in zip(iterate_runs(RECORDED/"runs"), iterate_runs(tmp_path/"runs")):
+    import_trajectories(RECORDED/"runs", "runs", tmp_path/"runs")
+    for before, after in zip(iterate_trajectories(RECORDED/"runs"), iterate_trajectories(tmp_path/"runs")):
         assert (before.steps, before.tool_call_counts, before.status, before.answer) == (after.steps, after.tool_call_counts, after.status, after.answer)
         assert before.metadata.items() <= after.metadata.items()
 
 
 def test_runs_of_browsecomp(tmp_path):
-    write_browsecomp_runs([small("1"), small("2")], tmp_path/"runs.jsonl")
+    write_browsecomp([small("1"), small("2")], tmp_path/"runs.jsonl")
     with open(tmp_path/"runs.jsonl", "a") as file: file.write('{"query_id": "3", "status"\n')
-    account = import_runs(tmp_path/"runs.jsonl", "browsecomp", tmp_path/"out")
+    account = import_trajectories(tmp_path/"runs.jsonl", "browsecomp", tmp_path/"out")
     assert account["runs"] == 2 and account["notes"]["a run that cannot be read"]["count"] == 1
     assert "runs.jsonl:3: is no JSON" in account["notes"]["a run that cannot be read"]["first"][0]
-    assert views(read_run(tmp_path/"out"/"run_1.json"))[0] == views(small())[0]
+    assert views(read_trajectory(tmp_path/"out"/"run_1.json"))[0] == views(small())[0]
 
 
 def test_pairs_take_the_one_way_there_is(tmp_path):
     pair = {"query": "owls", "pos": ["Owl"], "neg": ["Oak"], "reasoning_len": 40, "satisfied": True, "reweight_rate": 1.2}
     write_jsonl(tmp_path/"released.jsonl", [pair, pair | {"pos": []}])
-    lrat_import(str(tmp_path/"released.jsonl"), "pairs", str(tmp_path/"out"))
+    import_command(str(tmp_path/"released.jsonl"), "pairs", str(tmp_path/"out"))
     import_pairs(tmp_path/"released.jsonl", tmp_path/"direct.jsonl")
     assert (tmp_path/"out"/"pairs.jsonl").read_bytes() == (tmp_path/"direct.jsonl").read_bytes()
 
 
 def test_an_import_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     write_jsonl(tmp_path/"log.jsonl", [line for n in range(8) for line in chat(small(f"q{n}"))])
-    import_runs(tmp_path/"log.jsonl", "chat", tmp_path/"whole")
+    import_trajectories(tmp_path/"log.jsonl", "chat", tmp_path/"whole")
     count = 0
 
     def dies(folder, run):
         nonlocal count
         if (count := count + 1) > 3: raise KeyboardInterrupt
-        return write_run(folder, run)
+        return write_trajectory(folder, run)
 
     monkeypatch.setattr(importing, "write_run", dies)
-    with pytest.raises(KeyboardInterrupt): import_runs(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
+    with pytest.raises(KeyboardInterrupt): import_trajectories(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
     assert len(list((tmp_path/"runs").glob("run_*"))) == 3
     (tmp_path/"runs"/".run_q3.json.x.part").write_text("half") # What kill -9 leaves
     made = []
-    monkeypatch.setattr(importing, "write_run", lambda folder, run: made.append(run.query_id) or write_run(folder, run))
-    import_runs(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
+    monkeypatch.setattr(importing, "write_run", lambda folder, run: made.append(run.query_id) or write_trajectory(folder, run))
+    import_trajectories(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
     assert made == [f"q{n}" for n in range(3, 8)] and written(tmp_path/"runs") == written(tmp_path/"whole")
     assert not list((tmp_path/"runs").glob(".*.part"))
 
@@ -128,32 +128,32 @@ def test_an_import_that_was_cut_off_goes_on(tmp_path, monkeypatch):
 def test_a_conversation_logged_at_each_request_is_one_run(tmp_path):
     messages = chat(small())[0]["messages"]
     write_jsonl(tmp_path/"log.jsonl", [{"id": "q1", "messages": messages[:n]} for n in range(3, len(messages) + 1)])
-    account = import_runs(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
-    assert views(read_run(tmp_path/"runs"/"run_q1.json")) == views(small())
+    account = import_trajectories(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
+    assert views(read_trajectory(tmp_path/"runs"/"run_q1.json")) == views(small())
     before = written(tmp_path/"runs")
-    assert import_runs(tmp_path/"log.jsonl", "chat", tmp_path/"runs") == account and written(tmp_path/"runs") == before
+    assert import_trajectories(tmp_path/"log.jsonl", "chat", tmp_path/"runs") == account and written(tmp_path/"runs") == before
 
 
 def test_two_sessions_with_one_id_are_said(tmp_path):
     write_jsonl(tmp_path/"log.jsonl", chat(small("q1")) + chat(small("q1", "The oak")) + chat(small("q2")))
-    account = import_runs(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
+    account = import_trajectories(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
     assert account["notes"]["two sessions with one id; the first is kept"]["first"] == ["log.jsonl:2: 'q1' is the id of log.jsonl:1, give each its own"]
-    assert read_run(tmp_path/"runs"/"run_q1.json").final_answer == "The owl" and account["runs"] == 2
+    assert read_trajectory(tmp_path/"runs"/"run_q1.json").final_answer == "The owl" and account["runs"] == 2
 
 
 def test_a_run_from_elsewhere_is_not_overwritten(tmp_path):
-    write_run(tmp_path/"runs", small("q1", "Made here"))
+    write_trajectory(tmp_path/"runs", small("q1", "Made here"))
     write_jsonl(tmp_path/"log.jsonl", chat(small("q1")) + chat(small("q2")))
-    account = import_runs(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
-    assert read_run(tmp_path/"runs"/"run_q1.json").final_answer == "Made here"
+    account = import_trajectories(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
+    assert read_trajectory(tmp_path/"runs"/"run_q1.json").final_answer == "Made here"
     assert list(account["notes"]) == ["an id that the folder already holds from elsewhere; left out"]
 
 
 @pytest.mark.parametrize("query_id", ["a/b", "../up", "x" * 400, "é" * 200, "con:7"])
 def test_any_id_makes_a_file(query_id, tmp_path):
     write_jsonl(tmp_path/"log.jsonl", chat(small(query_id)))
-    import_runs(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
-    assert [views(run) for run in iterate_runs(tmp_path/"runs")] == [views(small())]
+    import_trajectories(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
+    assert [views(run) for run in iterate_trajectories(tmp_path/"runs")] == [views(small())]
 
 
 GOOD = json.dumps(chat(small("good"))[0])
@@ -175,10 +175,10 @@ GOOD = json.dumps(chat(small("good"))[0])
 ])
 def test_what_is_not_understood_is_counted_and_shown(line, what, detail, tmp_path):
     (tmp_path/"log.jsonl").write_text(f"{GOOD}\n{line}\n{GOOD.replace('good', 'also good')}\n")
-    account = import_runs(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
+    account = import_trajectories(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
     assert account["notes"][what]["count"] == 1 and account["notes"][what]["first"][0].startswith(detail)
-    assert {"good", "also good"} <= {run.query_id for run in iterate_runs(tmp_path/"runs")}
-    assert read_json(tmp_path/"runs"/"import.account.json") == account
+    assert {"good", "also good"} <= {run.query_id for run in iterate_trajectories(tmp_path/"runs")}
+    assert read_json(tmp_path/"runs"/"import.manifest.json") == account
 
 
 @pytest.mark.parametrize("content,says", [
@@ -187,7 +187,7 @@ def test_what_is_not_understood_is_counted_and_shown(line, what, detail, tmp_pat
     (json.dumps({"query_id": "1", "result": []}).encode(), "it looks like the form 'runs'"), (b'"text"', "no conversation"), (b"[]", "holds no")])
 def test_what_cannot_be_imported_is_one_line(content, says, tmp_path):
     (tmp_path/"log.jsonl").write_bytes(content)
-    with pytest.raises(InputError) as caught: import_runs(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
+    with pytest.raises(InputError) as caught: import_trajectories(tmp_path/"log.jsonl", "chat", tmp_path/"runs")
     assert str(caught.value).startswith(f"{tmp_path/'log.jsonl'}: nothing in it could be imported as the form 'chat'") and "\n" not in str(caught.value)
     if content != b"[]": assert says in str(caught.value)
     assert not list((tmp_path/"runs").glob("*.json"))
@@ -206,13 +206,13 @@ def test_a_mapping_that_cannot_be_used_is_one_line(text, says, tmp_path):
 
 def test_the_command_ends_with_a_status(tmp_path, capsys):
     write_jsonl(tmp_path/"log.jsonl", chat(small()))
-    done = subprocess.run([Path(sys.executable).parent/"lrat_import", "log.jsonl", "--form", "spans", "--out", "runs"], capture_output=True,
+    done = subprocess.run([Path(sys.executable).parent/"lrat import", "log.jsonl", "--form", "spans", "--out", "runs"], capture_output=True,
                           text=True, cwd=tmp_path, env=os.environ | {"COLUMNS": "120"})
-    assert done.returncode == 2 and done.stderr.strip().splitlines()[-1].startswith("lrat_import: log.jsonl: nothing in it could be imported")
-    lrat_import(str(tmp_path/"log.jsonl"), "chat", str(tmp_path/"runs"))
+    assert done.returncode == 2 and done.stderr.strip().splitlines()[-1].startswith("lrat import: log.jsonl: nothing in it could be imported")
+    import_command(str(tmp_path/"log.jsonl"), "chat", str(tmp_path/"runs"))
     assert capsys.readouterr().out == f"{tmp_path/'runs'}: 1 runs, 1 of them with a search; 2 searches, 2 documents opened\n"
     with pytest.raises(LratError, match="unknown form 'letters'; choose one of: chat, responses, spans"):
-        lrat_import(str(tmp_path/"log.jsonl"), "letters", str(tmp_path/"runs"))
+        import_command(str(tmp_path/"log.jsonl"), "letters", str(tmp_path/"runs"))
 
 
 def broken(value, rng):
@@ -241,8 +241,8 @@ def test_a_broken_value_never_stops_an_import(name, tmp_path):
     for n in range(40):
         lines = [broken(line, rng) if rng.random() < .5 else line for line in good]
         write_jsonl(tmp_path/"log.jsonl", [*lines, *logged(small("whole"))])
-        import_runs(tmp_path/"log.jsonl", form, tmp_path/f"runs{n}")
-        assert views(read_run(tmp_path/f"runs{n}"/"run_whole.json")) == views(small())
+        import_trajectories(tmp_path/"log.jsonl", form, tmp_path/f"runs{n}")
+        assert views(read_trajectory(tmp_path/f"runs{n}"/"run_whole.json")) == views(small())
 
 
 def test_spans_twice_and_conversations_over_traces(tmp_path):
@@ -253,8 +253,8 @@ def test_spans_twice_and_conversations_over_traces(tmp_path):
         span["attributes"].append(talk)
         if n % 2: span["traceId"] = "t2"
     write_jsonl(tmp_path/"log.jsonl", lines + lines[:3])
-    account = import_runs(tmp_path/"log.jsonl", "spans", tmp_path/"runs")
-    run, = iterate_runs(tmp_path/"runs")
+    account = import_trajectories(tmp_path/"log.jsonl", "spans", tmp_path/"runs")
+    run, = iterate_trajectories(tmp_path/"runs")
     assert (run.query_id, views(run)) == ("talk", views(small()))
     assert account["notes"]["the same span twice"]["count"] == 3 and run.metadata["conventions"]["versions"] == ["1.38.0"]
 

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from lrat.judge import AcceptAll, Decision, Judge, LLMJudge, RuleJudge, cases, judge_runs, make_judge, read_verdict, read_verdicts, same_answer
-from lrat.models import ModelFailure
-from lrat.runs import Run, Step, iterate_runs, write_run
-from lrat.settings import InputError, LratError
+from lrat.judging.command import AcceptAll, Decision, Judge, LLMJudge, RuleJudge, judged_browses, judge_trajectories, make_judge, read_verdict, read_verdicts, same_answer
+from lrat.llm.client import ModelFailure
+from lrat.trajectories.trajectory import Trajectory, Step, iterate_trajectories, write_trajectory
+from lrat.core.settings import InputError, LratError
 
 
 def write_runs(folder, count):
     for n in range(count):
-        write_run(folder, Run(f"{n:02}", "?", "completed", [
+        write_trajectory(folder, Trajectory(f"{n:02}", "?", "completed", [
             Step("tool_call", "search", '{"query": "x"}', "DocID:7\n[T]\ntext"), Step("tool_call", "get_document", '{"docid": "7"}', "text"),
             Step("reasoning", output=f"thought {n}"), Step("output_text", output="T")]))
     return folder
@@ -37,15 +37,15 @@ def rows(path): return [json.loads(line) for line in open(path)]
 
 
 def test_an_interrupted_judge_goes_on(runs, tmp_path):
-    judge_runs(runs, Counting(), tmp_path/"at-once.jsonl")
+    judge_trajectories(runs, Counting(), tmp_path/"at-once.jsonl")
     first, second = Counting(stop_at=12), Counting()
-    with pytest.raises(KeyboardInterrupt): judge_runs(runs, first, tmp_path/"v.jsonl")
+    with pytest.raises(KeyboardInterrupt): judge_trajectories(runs, first, tmp_path/"v.jsonl")
     assert not (tmp_path/"v.jsonl").exists()
-    assert judge_runs(runs, second, tmp_path/"v.jsonl") == {"yes": 30, "no": 0, "undecided": 0, "failed": 0, "kept": 12}
+    assert judge_trajectories(runs, second, tmp_path/"v.jsonl") == {"yes": 30, "no": 0, "undecided": 0, "failed": 0, "kept": 12}
     assert len(first.calls) + len(second.calls) == 30
     assert (tmp_path/"v.jsonl").read_bytes() == (tmp_path/"at-once.jsonl").read_bytes()
     assert not list(tmp_path.glob(".v.jsonl*"))
-    judge_runs(runs, Counting(stop_at=0), tmp_path/"v.jsonl") # Nothing is left to judge
+    judge_trajectories(runs, Counting(stop_at=0), tmp_path/"v.jsonl") # Nothing is left to judge
 
 
 def test_a_killed_process_loses_no_verdict(runs, tmp_path):
@@ -58,34 +58,34 @@ def test_a_killed_process_loses_no_verdict(runs, tmp_path):
     process.wait()
     assert not out.exists()
     again = Counting()
-    assert judge_runs(runs, again, out)["kept"] >= 3 and len(again.calls) <= 27
+    assert judge_trajectories(runs, again, out)["kept"] >= 3 and len(again.calls) <= 27
     assert [r["run"] for r in rows(out)] == [f"run_{n:02}" for n in range(30)]
 
 
 def test_a_torn_last_line_is_judged_again(runs, tmp_path):
-    judge_runs(runs, Counting(), tmp_path/"v.jsonl")
+    judge_trajectories(runs, Counting(), tmp_path/"v.jsonl")
     whole = (tmp_path/"v.jsonl").read_bytes()
     (tmp_path/".v.jsonl.so-far").write_bytes(whole[:-20])
     (tmp_path/"v.jsonl").unlink()
     again = Counting()
-    judge_runs(runs, again, tmp_path/"v.jsonl")
+    judge_trajectories(runs, again, tmp_path/"v.jsonl")
     assert again.calls == ["run_29"] and (tmp_path/"v.jsonl").read_bytes() == whole
 
 
 def test_a_changed_run_is_judged_again(runs, tmp_path):
-    judge_runs(runs, Counting(), tmp_path/"v.jsonl")
-    run = next(iterate_runs(runs))
+    judge_trajectories(runs, Counting(), tmp_path/"v.jsonl")
+    run = next(iterate_trajectories(runs))
     run.steps[2] = Step("reasoning", output="another thought")
-    write_run(runs, run)
+    write_trajectory(runs, run)
     again = Counting()
-    judge_runs(runs, again, tmp_path/"v.jsonl")
+    judge_trajectories(runs, again, tmp_path/"v.jsonl")
     assert again.calls == ["run_00"] and len(rows(tmp_path/"v.jsonl")) == 30
 
 
 def test_verdicts_of_another_judge_are_not_mixed(runs, tmp_path):
-    judge_runs(runs, AcceptAll(), tmp_path/"v.jsonl")
+    judge_trajectories(runs, AcceptAll(), tmp_path/"v.jsonl")
     before = (tmp_path/"v.jsonl").read_bytes()
-    with pytest.raises(LratError, match="another judge"): judge_runs(runs, RuleJudge(), tmp_path/"v.jsonl")
+    with pytest.raises(LratError, match="another judge"): judge_trajectories(runs, RuleJudge(), tmp_path/"v.jsonl")
     assert (tmp_path/"v.jsonl").read_bytes() == before
 
 
@@ -101,36 +101,36 @@ class Model:
 
 @pytest.mark.parametrize("model,why", [(Model(fails=lambda n: True), "no connection"), (Model("RELEVANT"), "unreadable reply: 'RELEVANT'")])
 def test_a_useless_judge_stops_early_and_writes_nothing(runs, tmp_path, model, why):
-    with pytest.raises(LratError, match=f"have no usable reply .{why}"): judge_runs(runs, LLMJudge(model, 1), tmp_path/"v.jsonl")
+    with pytest.raises(LratError, match=f"have no usable reply .{why}"): judge_trajectories(runs, LLMJudge(model, 1), tmp_path/"v.jsonl")
     assert model.calls < 30 and not (tmp_path/"v.jsonl").exists()
-    with pytest.raises(LratError, match="no usable reply"): judge_runs(runs, LLMJudge(model, 1), tmp_path/"v.jsonl")
+    with pytest.raises(LratError, match="no usable reply"): judge_trajectories(runs, LLMJudge(model, 1), tmp_path/"v.jsonl")
 
 
 def test_a_few_failures_are_no_label_and_are_asked_again(runs, tmp_path):
-    counts = judge_runs(runs, LLMJudge(Model(fails=lambda n: n % 15 == 0), 1), tmp_path/"v.jsonl")
+    counts = judge_trajectories(runs, LLMJudge(Model(fails=lambda n: n % 15 == 0), 1), tmp_path/"v.jsonl")
     assert (counts["yes"], counts["failed"], counts["no"]) == (28, 2, 0)
     said, (first, *_) = read_verdicts(tmp_path/"v.jsonl"), [r for r in rows(tmp_path/"v.jsonl") if r["verdict"] == "failed"]
-    run = next(r for r in iterate_runs(runs) if r.name == first["run"])
+    run = next(r for r in iterate_trajectories(runs) if r.name == first["run"])
     assert said(run, run.browses()[0]) == "failed"
     mended = LLMJudge(Model(), 1)
-    assert judge_runs(runs, mended, tmp_path/"v.jsonl")["yes"] == 30 and mended.model.calls == 2
+    assert judge_trajectories(runs, mended, tmp_path/"v.jsonl")["yes"] == 30 and mended.model.calls == 2
 
 
 def test_threads_do_not_change_the_file(runs, tmp_path):
-    for threads in (1, 8): judge_runs(runs, LLMJudge(Model(), threads), tmp_path/f"{threads}.jsonl")
+    for threads in (1, 8): judge_trajectories(runs, LLMJudge(Model(), threads), tmp_path/f"{threads}.jsonl")
     assert (tmp_path/"1.jsonl").read_bytes() == (tmp_path/"8.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize("reply", ["RELEVANT", "", "{}", "<html>", "yes or no?", "yes\nno", "not relevant", "Yes, but see below."])
 def test_a_reply_that_is_no_verdict_is_undecided(runs, reply):
     assert read_verdict(reply) is None
-    assert LLMJudge(Model(reply)).decide(next(cases(next(iterate_runs(runs))))).verdict == "undecided"
+    assert LLMJudge(Model(reply)).decide(next(judged_browses(next(iterate_trajectories(runs))))).verdict == "undecided"
 
 
 def test_nothing_written_means_nothing_asked(tmp_path):
-    write_run(tmp_path, Run("a", "?", "completed", [Step("tool_call", "get_document", '{"docid": "7"}', "text")]))
+    write_trajectory(tmp_path, Trajectory("a", "?", "completed", [Step("tool_call", "get_document", '{"docid": "7"}', "text")]))
     model = Model()
-    assert judge_runs(tmp_path, LLMJudge(model), tmp_path/"v.jsonl")["undecided"] == 1 and model.calls == 0
+    assert judge_trajectories(tmp_path, LLMJudge(model), tmp_path/"v.jsonl")["undecided"] == 1 and model.calls == 0
 
 
 @pytest.mark.parametrize("line,says", [
@@ -146,7 +146,7 @@ def test_bad_labels_name_the_line(tmp_path, line, says):
 
 def test_labels_say_nothing_of_what_they_leave_out(runs, tmp_path):
     (tmp_path/"labels.jsonl").write_text('{"run": "run_03", "step": 1, "verdict": "No"}\n')
-    counts = judge_runs(runs, make_judge(f"labels:{tmp_path/'labels.jsonl'}"), tmp_path/"v.jsonl")
+    counts = judge_trajectories(runs, make_judge(f"labels:{tmp_path/'labels.jsonl'}"), tmp_path/"v.jsonl")
     assert (counts["no"], counts["undecided"]) == (1, 29)
 
 
@@ -158,5 +158,5 @@ def test_answers(predicted, expected, right): assert same_answer(predicted, expe
 
 
 def test_a_mistake_leaves_nothing_behind(tmp_path):
-    with pytest.raises(InputError, match="holds no run files"): judge_runs(tmp_path/"none", RuleJudge(), tmp_path/"v.jsonl")
+    with pytest.raises(InputError, match="holds no run files"): judge_trajectories(tmp_path/"none", RuleJudge(), tmp_path/"v.jsonl")
     assert list(tmp_path.iterdir()) == []

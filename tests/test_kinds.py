@@ -6,12 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from lrat.corpus import Document, write_corpus
-from lrat.dense import on_gpus
-from lrat.hybrid import HybridRetriever, fuse
-from lrat.index import KINDS, build_index, open_index
-from lrat.retrieval import Hit, Retriever, best_hits
-from lrat.settings import LratError, RetrieverSettings
+from lrat.data.corpus import Document, write_corpus
+from lrat.retrieval.dense import on_gpus
+from lrat.retrieval.fusion import HybridRetriever, fuse
+from lrat.retrieval.index import KINDS, build_index, open_index
+from lrat.retrieval.retriever import Hit, Retriever, best_hits
+from lrat.core.settings import LratError, RetrieverSettings
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_an_index_whose_dense_index_was_built_anew_is_refused(folder, tmp_path):
 def test_a_killed_build_of_a_graph_is_done_again(folder, tmp_path, monkeypatch):
     def killed(*args): raise KeyboardInterrupt
     with monkeypatch.context() as patch:
-        patch.setattr("lrat.index.measured_recall", killed)
+        patch.setattr("lrat.retrieval.index.measured_recall", killed)
         with pytest.raises(KeyboardInterrupt): build_index(folder/"c.jsonl", "hnsw", tmp_path/"i", of=[folder/"dense"])
     with pytest.raises(LratError, match="no finished index"): open_index(tmp_path/"i")
     assert build_index(folder/"c.jsonl", "hnsw", tmp_path/"i", of=[folder/"dense"])["recall"] > .9

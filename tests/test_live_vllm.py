@@ -3,22 +3,22 @@ import dataclasses, json
 from collections import Counter
 import pytest
 from live_models import NAME, save_unpacked, serving, vllm_python
-from lrat.agent import Budget
-from lrat.agents import AGENTS
-from lrat.assets import fetch
-from lrat.cases import Case
-from lrat.chat_policy import CHAT, ChatPolicy
-from lrat.collection import collect, lrat_collect
-from lrat.corpus import open_corpus
-from lrat.files import read_jsonl
-from lrat.index import lrat_index, open_index
-from lrat.judge import LLMJudge, judge_runs
-from lrat.mining import mine_to_file
-from lrat.models import ChatModel
-from lrat.questions import read_questions
-from lrat.runs import iterate_runs
-from lrat.settings import LratError, project_root
-from lrat.text_protocol import TEXT
+from lrat.agents.loop import Budget
+from lrat.agents.presets import AGENTS
+from lrat.data.assets import fetch
+from lrat.judging.judge import JudgedBrowse
+from lrat.agents.chat import CHAT, ChatPolicy
+from lrat.agents.collect import collect, collect_command
+from lrat.data.corpus import open_corpus
+from lrat.core.files import read_jsonl
+from lrat.retrieval.index import index_command, open_index
+from lrat.judging.command import LLMJudge, judge_trajectories
+from lrat.mining.mine import mine_to_file
+from lrat.llm.client import ChatModel
+from lrat.data.questions import read_questions
+from lrat.trajectories.trajectory import iterate_trajectories
+from lrat.core.settings import LratError, project_root
+from lrat.agents.text_protocol import TEXT
 
 pytestmark = [pytest.mark.slow, pytest.mark.live]
 
@@ -48,7 +48,7 @@ def place(tmp_path_factory):
     rows = [{"docid": str(n), "text": f"{town}\n{town} is {kind}. It has {n + 3} bridges."} for n, (town, kind) in enumerate(zip(TOWNS, KINDS))]
     (folder/"corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder/"questions.tsv").write_text("".join(f"q{n}\tWhich town is {kind}?\t{town}\n" for n, (town, kind) in enumerate(zip(TOWNS[:6], KINDS))))
-    lrat_index(str(folder/"corpus.jsonl"), out=str(folder/"index"))
+    index_command(str(folder/"corpus.jsonl"), out=str(folder/"index"))
     return folder
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def policy_for(url, agent): return ChatPolicy(ChatModel(url, NAME, SAMPLING), co
 def test_runs_are_collected_judged_and_mined(place, server, protocol):
     out, asked, agent = place/protocol, list(read_questions(place/"questions.tsv")), FORCED[protocol]
     done = collect(asked, open_index(place/"index"), policy_for(server, agent), out, Budget(rounds=3, k=8))
-    runs = list(iterate_runs(out))
+    runs = list(iterate_trajectories(out))
     print(protocol, {name: done[name] for name in ("completed", "budget", "failed")}, done["failures"])
     assert len(runs) == len(asked) == done["completed"] + done["budget"] + done["failed"]
     assert done["failed"] == sum(run.status.startswith("failed: ") for run in runs) < len(runs)
@@ -87,7 +87,7 @@ def test_runs_are_collected_judged_and_mined(place, server, protocol):
     assert tried["search"] > 0
 
     choices = {"temperature": 0, "max_tokens": 8, "structured_outputs": {"choice": ["yes", "no", "undecided"]}}
-    verdicts = judge_runs(out, LLMJudge(ChatModel(server, NAME, choices)), place/f"{protocol}.jsonl", most_useless=1)
+    verdicts = judge_trajectories(out, LLMJudge(ChatModel(server, NAME, choices)), place/f"{protocol}.jsonl", max_error_rate=1)
     rows = [row for _, row in read_jsonl(place/f"{protocol}.jsonl")]
     assert len(rows) == sum(verdicts[name] for name in ("yes", "no", "undecided", "failed")) and verdicts["failed"] == 0
     opened = {(run.name, browse.step) for run in runs for browse in run.browses()}
@@ -110,10 +110,10 @@ def test_runs_are_collected_judged_and_mined(place, server, protocol):
 def test_the_command_and_its_second_call(place, server):
     "Left to itself the model answers at once, or fails; a second call asks only the failed questions again"
     def run():
-        try: lrat_collect(str(place/"questions.tsv"), str(place/"index"), str(place/"free"), "tongyi", server, NAME, rounds=3)
+        try: collect_command(str(place/"questions.tsv"), str(place/"index"), str(place/"free"), "tongyi", server, NAME, rounds=3)
         except LratError as error: return str(error)
     first = run()
-    statuses = [run.status for run in iterate_runs(place/"free")]
+    statuses = [run.status for run in iterate_trajectories(place/"free")]
     print("tongyi", Counter(statuses), first)
     assert len(statuses) == 6 and bool(first) == any(status.startswith("failed") for status in statuses)
     before = {path: path.stat().st_mtime_ns for path in (place/"free").glob("run_*.json")}
@@ -124,10 +124,10 @@ def test_the_command_and_its_second_call(place, server):
 @pytest.mark.parametrize("form,used", [("schema", "schema"), ("choice", "choice"), ("auto", "schema")])
 def test_a_judge_that_is_held_to_a_form_is_always_read(place, server, form, used):
     judge = LLMJudge(ChatModel(server, NAME, {"temperature": 0, "max_tokens": 64}), form=form)
-    decision = judge.decide(Case("run_q0", 3, "0", "Which town is a rainy harbour?", "rainy harbour", "The page says that it rains there: it fits."))
+    decision = judge.decide(JudgedBrowse("run_q0", 3, "0", "Which town is a rainy harbour?", "rainy harbour", "The page says that it rains there: it fits."))
     print(form, decision.verdict, decision.record)
     assert decision.trouble == "" and decision.record["form"] == used and decision.usage["completion_tokens"] > 0
 
 def test_a_model_that_is_not_served_stops_at_once(place, server):
     with pytest.raises(LratError, match="check --model"):
-        lrat_collect(str(place/"questions.tsv"), str(place/"index"), str(place/"absent"), "chat", server, "absent")
+        collect_command(str(place/"questions.tsv"), str(place/"index"), str(place/"absent"), "chat", server, "absent")

@@ -8,8 +8,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("FlagEmbedding")
 from tiny_models import build, gradient, save_tiny, write_pairs, write_tiers
 
-from lrat.loss import positives_of_others, weighted_info_nce
-from lrat.settings import LratError
+from lrat.training.loss import positives_of_others, weighted_info_nce
+from lrat.core.settings import LratError
 
 
 def by_hand(query, documents, weights, temperature, group_size, in_batch, document_keys, positive_keys, tiers=None):
@@ -99,7 +99,7 @@ def test_each_path_is_the_formula_in_float64_and_has_the_gradient_of_one_pass(mo
 
 @pytest.mark.parametrize("kind", ["encoder", "decoder"])
 def test_the_loss_that_holds_general_queries_is_the_formula(models, one_pass, kind):
-    loss, found, model, batch, pairs = run(models, kind, True, "pairs.jsonl", keep_weight=.3, gradient_cache=True)
+    loss, found, model, batch, pairs = run(models, kind, True, "pairs.jsonl", distillation_weight=.3, gradient_cache=True)
     general = [pairs[n]["general"] for n in range(8)]
     def shares(encoder):
         query, documents = alone(encoder, [g["query"] for g in general]), alone(encoder, [d for g in general for d in g["documents"]])
@@ -109,7 +109,7 @@ def test_the_loss_that_holds_general_queries_is_the_formula(models, one_pass, ki
     plain, *_ = one_pass(kind, True, "pairs.jsonl")
     assert kept > .01 and loss == pytest.approx(plain + .3*kept, rel=EXACT[kind][0])
     assert not any(p.grad is not None for p in model.base.parameters())
-    whole, expected, *_ = one_pass(kind, True, "pairs.jsonl", keep_weight=.3)
+    whole, expected, *_ = one_pass(kind, True, "pairs.jsonl", distillation_weight=.3)
     assert_same(kind, loss, found, whole, expected)
 
 

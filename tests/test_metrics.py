@@ -6,12 +6,12 @@ import ir_measures, numpy as np, pytest
 from ir_measures import R
 from scipy import stats
 
-from lrat.evaluation import read_scores, write_scores
-from lrat.metrics import (ScoreTable, compare, estimate, mean_over_seeds, questions_needed, score_rankings,
-                          score_runs, sign_flip_p)
-from lrat.questions import Question
-from lrat.runs import Run, Step, read_run, write_run
-from lrat.settings import InputError, LratError
+from lrat.evaluation.command import read_scores, write_scores
+from lrat.evaluation.scores import (ScoreTable, compare, estimate, mean_over_seeds, questions_needed, score_rankings,
+                          score_trajectories, sign_flip_p)
+from lrat.data.questions import Question
+from lrat.trajectories.trajectory import Trajectory, Step, read_trajectory, write_trajectory
+from lrat.core.settings import InputError, LratError
 
 SHARED = Path(__file__).resolve().parents[2]/"shared"/"recorded"
 
@@ -25,7 +25,7 @@ def make_run(query_id, searches, answer="Right", status="completed", opened=()):
         if opened: steps.append(Step("tool_call", "get_document", {"docid": opened.pop(0)}, "words"))
     if answer: steps.append(Step("output_text", None, None, answer))
     counts = {"search": len(searches), "get_document": len(steps) - len(searches) - bool(answer)}
-    return Run(query_id=query_id, query="Which?", status=status, steps=steps, tool_call_counts=counts,
+    return Trajectory(query_id=query_id, query="Which?", status=status, steps=steps, tool_call_counts=counts,
                tool_call_counts_all=counts)
 
 
@@ -43,9 +43,9 @@ def from_values(values, metric="success"): return table(metric, **{f"q{n:04}": v
 # ------------------------------------------------------------------------------------------------------------------- from runs
 
 def test_hand_worked_scores(tmp_path):
-    write_run(tmp_path, make_run("1", [["a", "x"], ["b"]], opened=["a"]))
-    write_run(tmp_path, make_run("2", [["x"]], answer="Wrong"))
-    scores = score_runs(tmp_path, questions("1", "2"), {"1": {"a": 1, "b": 1, "c": 1, "z": 0}, "2": {"a": 1}})
+    write_trajectory(tmp_path, make_run("1", [["a", "x"], ["b"]], opened=["a"]))
+    write_trajectory(tmp_path, make_run("2", [["x"]], answer="Wrong"))
+    scores = score_trajectories(tmp_path, questions("1", "2"), {"1": {"a": 1, "b": 1, "c": 1, "z": 0}, "2": {"a": 1}})
     assert scores.column("success").tolist() == [1, 0]
     assert scores.column("evidence_recall").tolist() == pytest.approx([2/3, 0])
     assert scores.column("hit_rate").tolist() == [1, 0]
@@ -55,10 +55,10 @@ def test_hand_worked_scores(tmp_path):
 
 
 def test_the_denominator_is_what_was_asked(tmp_path):
-    write_run(tmp_path, make_run("1", [["a"]]))
-    write_run(tmp_path, make_run("2", [["a"]], status="failed: the endpoint went away"))
-    write_run(tmp_path, make_run("99", [["a"]]))
-    scores = score_runs(tmp_path, questions("1", "2", "3", "4"), {str(n): {"a": 1} for n in range(1, 5)})
+    write_trajectory(tmp_path, make_run("1", [["a"]]))
+    write_trajectory(tmp_path, make_run("2", [["a"]], status="failed: the endpoint went away"))
+    write_trajectory(tmp_path, make_run("99", [["a"]]))
+    scores = score_trajectories(tmp_path, questions("1", "2", "3", "4"), {str(n): {"a": 1} for n in range(1, 5)})
     assert estimate(scores.column("success")).n == 3 and estimate(scores.column("success")).value == pytest.approx(1/3)
     assert estimate(scores.column("steps"), share=False).n == 1 # A missing run took no steps that anybody knows of
     for said in ("4 questions asked", "1 runs scored", "2 runs missing", "1 runs failed", "1 runs of other questions"):
@@ -66,28 +66,28 @@ def test_the_denominator_is_what_was_asked(tmp_path):
 
 
 def test_missing_runs_cannot_raise_a_score(tmp_path):
-    for n in range(4): write_run(tmp_path, make_run(str(n), [["a"]], answer="Right" if n < 2 else "Wrong"))
+    for n in range(4): write_trajectory(tmp_path, make_run(str(n), [["a"]], answer="Right" if n < 2 else "Wrong"))
     asked = questions(*map(str, range(4)))
-    before = np.nanmean(score_runs(tmp_path, asked).column("success"))
+    before = np.nanmean(score_trajectories(tmp_path, asked).column("success"))
     for n in (2, 3): (tmp_path/f"run_{n}.json").unlink()
-    assert np.nanmean(score_runs(tmp_path, asked).column("success")) == before
+    assert np.nanmean(score_trajectories(tmp_path, asked).column("success")) == before
 
 
 def test_two_runs_of_one_question_are_refused(tmp_path):
-    path = write_run(tmp_path, make_run("1", [["a"]]))
+    path = write_trajectory(tmp_path, make_run("1", [["a"]]))
     (tmp_path/"run_1_again.json").write_text(path.read_text())
-    with pytest.raises(InputError, match="run_1.*run_1_again.*'1'.*remove one"): score_runs(tmp_path, questions("1"))
+    with pytest.raises(InputError, match="run_1.*run_1_again.*'1'.*remove one"): score_trajectories(tmp_path, questions("1"))
 
 
 def test_a_half_written_run_is_named(tmp_path):
-    write_run(tmp_path, make_run("1", [["a"]]))
+    write_trajectory(tmp_path, make_run("1", [["a"]]))
     (tmp_path/"run_2.json").write_text('{"query_id": "2", "resu')
-    with pytest.raises(InputError, match="run_2.json"): score_runs(tmp_path, questions("1", "2"))
+    with pytest.raises(InputError, match="run_2.json"): score_trajectories(tmp_path, questions("1", "2"))
 
 
 def test_questions_without_answer_or_evidence_do_not_count(tmp_path):
-    for n in "12": write_run(tmp_path, make_run(n, [["a"]]))
-    scores = score_runs(tmp_path, [Question("1", "Which?"), Question("2", "Which?", "Right")], {"1": {"a": 1}})
+    for n in "12": write_trajectory(tmp_path, make_run(n, [["a"]]))
+    scores = score_trajectories(tmp_path, [Question("1", "Which?"), Question("2", "Which?", "Right")], {"1": {"a": 1}})
     assert np.isnan(scores.column("success")).tolist() == [True, False]
     assert np.isnan(scores.column("evidence_recall")).tolist() == [False, True]
     assert "1 questions without a right answer" in scores.note and "1 questions without a judged evidence" in scores.note
@@ -95,9 +95,9 @@ def test_questions_without_answer_or_evidence_do_not_count(tmp_path):
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded runs are not here")
 def test_recorded_runs_can_be_scored():
-    runs = [read_run(path) for path in sorted((SHARED/"runs").glob("run_*.json"))]
+    runs = [read_trajectory(path) for path in sorted((SHARED/"runs").glob("run_*.json"))]
     qrels = {run.query_id: {run.retrieved_docids[0]: 1, "nowhere": 1} for run in runs}
-    scores = score_runs(SHARED/"runs", [Question(r.query_id, r.query, r.answer) for r in runs], qrels)
+    scores = score_trajectories(SHARED/"runs", [Question(r.query_id, r.query, r.answer) for r in runs], qrels)
     assert len(scores.query_ids) == 5 and set(scores.column("evidence_recall")) == {.5}
     for run, steps in zip(runs, scores.column("steps")): assert steps == sum(run.tool_call_counts.values())
 
@@ -116,8 +116,8 @@ def random_rankings(seed, queries=20, documents=30, depth=15):
 def test_one_search_is_plain_recall_at_10(tmp_path, seed):
     "With one search and nothing opened, sub-query recall is recall@10, and evidence recall is recall at the list's depth"
     rankings, qrels = random_rankings(seed)
-    for query, hits in rankings.items(): write_run(tmp_path, make_run(query, [list(hits)]))
-    scores = score_runs(tmp_path, questions(*rankings), qrels)
+    for query, hits in rankings.items(): write_trajectory(tmp_path, make_run(query, [list(hits)]))
+    scores = score_trajectories(tmp_path, questions(*rankings), qrels)
     for measure, metric in ((R@10, "subquery_recall_at_10"), (R@15, "evidence_recall")):
         expected = {m.query_id: m.value for m in ir_measures.iter_calc([measure], qrels, rankings)}
         assert scores.column(metric).tolist() == pytest.approx([expected[q] for q in scores.query_ids])
@@ -261,31 +261,31 @@ def test_eval_then_compare(tmp_path):
     (tmp_path/"questions.tsv").write_text("1\tWhich?\tRight\n2\tWhich?\tRight\n")
     (tmp_path/"evidence.qrels").write_text("1 Q0 a 1\n2 Q0 b 1\n")
     for name, answer in (("base", "Wrong"), ("ours", "Right")):
-        for n in "12": write_run(tmp_path/name, make_run(n, [["a"]], answer=answer))
-        done = started("evaluation:lrat_eval", tmp_path/name, "--questions", tmp_path/"questions.tsv",
+        for n in "12": write_trajectory(tmp_path/name, make_run(n, [["a"]], answer=answer))
+        done = started("evaluation:lrat eval", tmp_path/name, "--questions", tmp_path/"questions.tsv",
                        "--qrels", tmp_path/"evidence.qrels", "--out", tmp_path/f"{name}.jsonl")
         assert done.returncode == 0, done.stderr
         assert "2 questions asked, 2 runs scored" in done.stdout and "evidence_recall: 0.500" in done.stdout
-    done = started("evaluation:lrat_compare", tmp_path/"base.jsonl", tmp_path/"ours.jsonl")
+    done = started("evaluation:lrat compare", tmp_path/"base.jsonl", tmp_path/"ours.jsonl")
     for said in ("success: 0.000 to 1.000", "steps: 1.000 to 1.000", "not significant"): assert said in done.stdout
 
 
 def test_commands_say_in_one_line_what_is_wrong(tmp_path):
     (tmp_path/"bad.jsonl").write_text('{"query_id": "1", "status": "completed", "success": 1}\n{"query_id": \n')
-    for command, named in ((("evaluation:lrat_compare", tmp_path/"bad.jsonl", tmp_path/"bad.jsonl"), "bad.jsonl:2"),
-                           (("evaluation:lrat_eval", tmp_path, "--questions", tmp_path/"no.tsv", "--out", tmp_path/"o"), "no.tsv"),
-                           (("analysis:lrat_stats", tmp_path/"nowhere"), "no such run folder")):
+    for command, named in ((("evaluation:lrat compare", tmp_path/"bad.jsonl", tmp_path/"bad.jsonl"), "bad.jsonl:2"),
+                           (("evaluation:lrat eval", tmp_path, "--questions", tmp_path/"no.tsv", "--out", tmp_path/"o"), "no.tsv"),
+                           (("analysis:lrat stats", tmp_path/"nowhere"), "no such run folder")):
         done = started(*command)
         assert done.returncode == 2 and named in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
 def test_stats_of_a_run_folder(tmp_path):
-    from lrat.analysis import count_runs, run_statistics
-    write_run(tmp_path, make_run("1", [["a"], ["b"]], opened=["a"]))
-    write_run(tmp_path, make_run("2", [["a"]] * 5, answer="Wrong"))
-    write_run(tmp_path, make_run("3", [["a"]], status="failed: gone"))
-    counts = count_runs(tmp_path, questions("1", "2", "3"))
-    found = run_statistics(counts, resamples=200)
+    from lrat.evaluation.trajectories import count_trajectories, trajectory_statistics
+    write_trajectory(tmp_path, make_run("1", [["a"], ["b"]], opened=["a"]))
+    write_trajectory(tmp_path, make_run("2", [["a"]] * 5, answer="Wrong"))
+    write_trajectory(tmp_path, make_run("3", [["a"]], status="failed: gone"))
+    counts = count_trajectories(tmp_path, questions("1", "2", "3"))
+    found = trajectory_statistics(counts, resamples=200)
     assert counts.failed == 1 and [found[s]["runs"].value for s in ("correct", "incorrect", "total")] == [1, 1, 2]
     assert found["total"]["searches"].value == 3.5 and found["total"]["browses_per_search"].value == pytest.approx(1/7)
     assert found["total"]["steps"].value == found["total"]["searches"].value + found["total"]["browses"].value

@@ -3,12 +3,12 @@ import json
 
 import pytest
 
-from lrat.corpus import Document, open_corpus, write_corpus
-from lrat.files import write_jsonl
-from lrat.mining import PRESETS, mine_to_file
-from lrat.questions import Question
-from lrat.runs import Run, Step, write_run
-from lrat.settings import InputError, LratError
+from lrat.data.corpus import Document, open_corpus, write_corpus
+from lrat.core.files import write_jsonl
+from lrat.mining.mine import PRESETS, mine_to_file
+from lrat.data.questions import Question
+from lrat.trajectories.trajectory import Trajectory, Step, write_trajectory
+from lrat.core.settings import InputError, LratError
 
 
 def listed(*docids): return "\n\n".join(f"DocID:{d}\n[T{d}]\nwords" for d in docids)
@@ -20,15 +20,15 @@ def run(name, *events):
     for kind, value, more in events:
         if kind == "search": steps.append(Step("tool_call", "search", json.dumps({"query": value}), listed(*more)))
         else: steps += [Step("tool_call", "get_document", json.dumps({"docid": value}), "text"), Step("reasoning", output=more)]
-    return Run(name, "?", "completed", [*steps, Step("output_text", output="T1")])
+    return Trajectory(name, "?", "completed", [*steps, Step("output_text", output="T1")])
 
 
 @pytest.fixture
 def world(tmp_path):
     write_corpus(tmp_path/"corpus.jsonl", [Document(str(n), f"T{n}\nwords of document {n}") for n in range(1, 10)])
-    write_run(tmp_path/"runs", run("a", ("search", "first", (1, 2, 3)), ("open", "1", "long and useful reasoning " * 5),
+    write_trajectory(tmp_path/"runs", run("a", ("search", "first", (1, 2, 3)), ("open", "1", "long and useful reasoning " * 5),
                                    ("search", "second", (1, 4, 5)), ("open", "4", "short note"), ("open", "2", "older list")))
-    write_run(tmp_path/"runs", run("b", ("search", "third", (6, 7)), ("open", "6", "something"), ("open", "99", "never returned")))
+    write_trajectory(tmp_path/"runs", run("b", ("search", "third", (6, 7)), ("open", "6", "something"), ("open", "99", "never returned")))
     return tmp_path
 
 
@@ -97,7 +97,7 @@ def test_the_reference_labels_nobody_without_a_yes_or_no(world, verdict):
 
 
 def test_a_verdict_with_a_docid_is_for_that_document_alone(world):
-    write_run(world/"runs", Run("c", "?", "completed", [
+    write_trajectory(world/"runs", Trajectory("c", "?", "completed", [
         Step("tool_call", "search", '{"query": "both"}', listed(1, 2, 3)),
         Step("tool_call", "get_document", '{"docid": ["1", "2"]}', "texts"), Step("reasoning", output="one of them"),
         Step("output_text", output="T1")]))
@@ -106,7 +106,7 @@ def test_a_verdict_with_a_docid_is_for_that_document_alone(world):
 
 
 def empty_reasoning(world):
-    write_run(world/"runs", Run("c", "?", "completed", [
+    write_trajectory(world/"runs", Trajectory("c", "?", "completed", [
         Step("tool_call", "search", '{"query": "silent"}', listed(8, 9)), Step("tool_call", "get_document", '{"docid": "8"}', "text"),
         Step("output_text", output="T8")]))
     return ALL_YES | {("run_c", 1, "8"): "yes"}
@@ -145,7 +145,7 @@ def test_wrong_and_failed_runs_are_left_out(world):
     assert mine(world, ALL_YES, questions=questions, correct_only=False)[0]["runs_mined"] == 2
     assert mine(world, ALL_YES, "reference", questions=questions)[0]["runs_mined"] == 2
     assert mine(world, ALL_YES)[0]["runs_without_answer_key"] == 2
-    write_run(world/"runs", Run("d", "?", "failed: no connection", []))
+    write_trajectory(world/"runs", Trajectory("d", "?", "failed: no connection", []))
     assert mine(world, ALL_YES)[0]["skipped"]["run failed"] == 1
 
 

@@ -12,15 +12,15 @@ from threading import Thread
 import pytest
 
 from lrat import mining
-from lrat.candidates import candidates
-from lrat.corpus import Document, open_corpus, write_corpus
-from lrat.files import write_jsonl
-from lrat.mining import mine_to_file
-from lrat.rules import mining_rules
-from lrat.runs import Run, Step, write_run
-from lrat.settings import InputError, LratError
+from lrat.mining.pairs import candidates
+from lrat.data.corpus import Document, open_corpus, write_corpus
+from lrat.core.files import write_jsonl
+from lrat.mining.mine import mine_to_file
+from lrat.mining.rules import mining_rules
+from lrat.trajectories.trajectory import Trajectory, Step, write_trajectory
+from lrat.core.settings import InputError, LratError
 
-WRITTEN = ("pairs.jsonl", "pairs.jsonl.sources.jsonl", "pairs.jsonl.account.json")
+WRITTEN = ("pairs.jsonl", "pairs.jsonl.provenance.jsonl", "pairs.jsonl.manifest.json")
 
 
 def listed(*docids): return "\n\n".join(f"DocID:{d}\n[T{d}]\nwords" for d in docids)
@@ -34,7 +34,7 @@ def one_run(n, docids=60):
         steps.append(Step("tool_call", "search", {"query": query}, listed(*ranked)))
         for docid in opened:
             steps += [Step("tool_call", "get_document", {"docid": str(docid)}, "text"), Step("reasoning", output="note " * (1 + (n * docid) % 17))]
-    return Run(f"{n:04}", "?", "completed", [*steps, Step("output_text", output="T")])
+    return Trajectory(f"{n:04}", "?", "completed", [*steps, Step("output_text", output="T")])
 
 
 def make_world(folder, runs):
@@ -42,7 +42,7 @@ def make_world(folder, runs):
     rows = []
     for n in range(runs):
         run = one_run(n)
-        path = write_run(folder/"runs", run)
+        path = write_trajectory(folder/"runs", run)
         rows += [{"run": path.stem, "step": b.step, "docid": b.docid, "verdict": ("yes", "yes", "no")[i], "judge": "test"} for i, b in enumerate(run.browses())]
     write_jsonl(folder/"verdicts.jsonl", rows)
     return folder
@@ -111,7 +111,7 @@ SLOW_PARTS = """
 import sys, time
 from pathlib import Path
 from lrat import mining
-from lrat.candidates import candidates
+from lrat.mining.pairs import candidates
 from test_mining_scale import mine
 mining.PART, work = 2, mining.mine_part
 def slow(job, part):
@@ -134,8 +134,8 @@ def test_kill_9_costs_the_part_in_work(world, monkeypatch):
 
 
 def test_a_killed_worker_is_one_line():
-    from lrat.parts import run_parts
-    with pytest.raises(LratError, match="worker process ended before its time"): list(run_parts(die, None, [1, 2], processes=2))
+    from lrat.core.parallel import map_shards
+    with pytest.raises(LratError, match="worker process ended before its time"): list(map_shards(die, None, [1, 2], processes=2))
 
 
 def die(shared, part): os.kill(os.getpid(), signal.SIGKILL)
@@ -197,7 +197,7 @@ def test_the_texts_of_a_corpus_are_not_kept(tmp_path):
 
 def test_every_pair_has_its_source(world):
     mine(world)
-    sources = [json.loads(line) for line in open(world/"pairs.jsonl.sources.jsonl")]
+    sources = [json.loads(line) for line in open(world/"pairs.jsonl.provenance.jsonl")]
     rows = pairs_of(world)
     assert len(sources) == len(rows) == 36
     for source, row in zip(sources, rows):
@@ -205,7 +205,7 @@ def test_every_pair_has_its_source(world):
         assert (source["verdict"] == "yes") == row["satisfied"] and source["judge"] == "test" and source["folder"] == 0
         assert source["search"] < source["step"]
     account, _ = mine(world, preset="naive")
-    assert {(s["verdict"], s["judge"]) for s in map(json.loads, open(world/"pairs.jsonl.sources.jsonl"))} == {(None, None)}
+    assert {(s["verdict"], s["judge"]) for s in map(json.loads, open(world/"pairs.jsonl.provenance.jsonl"))} == {(None, None)}
     assert account["folders"] == [str(world/"runs")]
 
 
@@ -218,7 +218,7 @@ def story(*events):
         if isinstance(event, list): steps.append(Step("tool_call", "search", {"query": f"q{len(steps)}"}, listed(*event)))
         elif event is None: steps += [Step("tool_call", "python", {"code": "1"}, "1"), Step("reasoning", output="so")]
         else: steps += [Step("tool_call", "get_document", {"docid": str(event)}, "text"), Step("reasoning", output=f"about {event}")]
-    return Run("s", "?", "completed", [*steps, Step("output_text", output="T")], name="run_s")
+    return Trajectory("s", "?", "completed", [*steps, Step("output_text", output="T")], name="run_s")
 
 
 def found(run, useful, preset="reference", **changes):
@@ -304,7 +304,7 @@ def test_weights_of_each_scale(world):
 
 def test_reasoning_that_is_missing_does_not_pull_the_reference_median_down(world):
     for n in range(40):
-        write_run(world/"runs", Run(f"e{n}", "?", "completed", [
+        write_trajectory(world/"runs", Trajectory(f"e{n}", "?", "completed", [
             Step("tool_call", "search", {"query": "silent"}, listed(1, 2)), Step("tool_call", "get_document", {"docid": "1"}, "text"),
             Step("output_text", output="T")]))
     before = mine(world)[0]["beta"]
@@ -330,13 +330,13 @@ def test_length_in_words_of_another_tokenizer(world, tmp_path):
 # Bad input
 
 def test_a_run_without_searches_is_counted(world):
-    write_run(world/"runs", Run("none", "?", "completed", [Step("reasoning", output="I know it."), Step("output_text", output="T")]))
+    write_trajectory(world/"runs", Trajectory("none", "?", "completed", [Step("reasoning", output="I know it."), Step("output_text", output="T")]))
     account, _ = mine(world)
     assert account["runs_without_searches"] == 1 and account["runs_mined"] == 13
 
 
 def test_a_browse_of_a_document_never_returned_makes_no_pair(world):
-    write_run(world/"runs", Run("wild", "?", "completed", [
+    write_trajectory(world/"runs", Trajectory("wild", "?", "completed", [
         Step("tool_call", "search", {"query": "q"}, listed(1, 2)), Step("tool_call", "get_document", {"docid": "59"}, "text"),
         Step("reasoning", output="notes"), Step("output_text", output="T")]))
     with open(world/"verdicts.jsonl", "a") as file: file.write('{"run": "run_wild", "step": 1, "docid": "59", "verdict": "yes"}\n')
@@ -359,7 +359,7 @@ def test_one_id_in_two_folders_has_two_sets_of_verdicts(world):
     write_jsonl(world/"no.jsonl", (row | {"verdict": "no" if row["run"] == "run_0000" else row["verdict"]} for row in rows))
     account = mine_to_file([world/"runs", world/"more"], open_corpus(world/"corpus.jsonl"), [world/"verdicts.jsonl", world/"no.jsonl"],
                            "recommended", "all-MiniLM-L6-v2", world/"pairs.jsonl")
-    sources = [json.loads(line) for line in open(world/"pairs.jsonl.sources.jsonl")]
+    sources = [json.loads(line) for line in open(world/"pairs.jsonl.provenance.jsonl")]
     assert {s["folder"] for s in sources if s["run"] == "run_0000"} == {0} and account["runs_sharing_a_query_id"] == 0
 
 
@@ -384,7 +384,7 @@ def test_a_tokenizer_that_is_not_there_is_told_before_any_run_is_read(world):
     (("--set", "history"), "write NAME=VALUE"), (("--engine", "spark"), "choose one of: processes, ray"), (("--processes", "0"), "ask for one or more"),
     (("--preset", "best"), "unknown preset 'best'"), (("--tokenizer", "no-such-model"), "no model 'no-such-model'")])
 def test_a_mistake_on_the_command_line_is_one_line(world, words, says):
-    program = Path(sys.executable).parent/"lrat_mine"
+    program = Path(sys.executable).parent/"lrat mine"
     done = subprocess.run([program, world/"runs", "--corpus", world/"corpus.jsonl", "--verdicts", world/"verdicts.jsonl", "--out", world/"p.jsonl", *words],
                           capture_output=True, text=True)
     assert done.returncode == 2 and says in done.stderr.strip().splitlines()[-1] and "Traceback" not in done.stderr

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np, pytest
 
-from lrat.analysis import lrat_stats
-from lrat.corpus import Document, open_corpus, write_corpus
-from lrat.files import read_json, write_jsonl
-from lrat.merging import lrat_merge, merge_pairs, scan_pairs
-from lrat.mining import mine_to_file
-from lrat.pair_statistics import pair_statistics, read_pairs
-from lrat.questions import Question
-from lrat.runs import Run, Step, write_run
-from lrat.settings import InputError, LratError
+from lrat.evaluation.trajectories import stats_command
+from lrat.data.corpus import Document, open_corpus, write_corpus
+from lrat.core.files import read_json, write_jsonl
+from lrat.mining.merge import merge_command, merge_pairs, scan_pairs
+from lrat.mining.mine import mine_to_file
+from lrat.evaluation.pairs import pair_statistics, read_pairs
+from lrat.data.questions import Question
+from lrat.trajectories.trajectory import Trajectory, Step, write_trajectory
+from lrat.core.settings import InputError, LratError
 
 
 def pair(n, length=10, **more):
@@ -25,7 +25,7 @@ def read(path): return [json.loads(line) for line in open(path)]
 
 def run(name, words):
     listed = "\n\n".join(f"DocID:{d}\n[T{d}]\nwords" for d in (1, 2, 3))
-    return Run(name, "?", "completed", [Step("tool_call", "search", '{"query": "q"}', listed), Step("tool_call", "visit", '{"docid": "1"}', "t"),
+    return Trajectory(name, "?", "completed", [Step("tool_call", "search", '{"query": "q"}', listed), Step("tool_call", "visit", '{"docid": "1"}', "t"),
                                         Step("reasoning", output="so " * words), Step("output_text", output="T1")])
 
 
@@ -33,8 +33,8 @@ def run(name, words):
 def test_merged_pairs_weigh_what_they_would_if_mined_together(preset, tmp_path):
     corpus = open_corpus(write_corpus(tmp_path/"corpus.jsonl", [Document(str(n), f"T{n}\nwords {n}") for n in range(1, 4)]) and tmp_path/"corpus.jsonl")
     for folder, names in (("a", "uv"), ("b", "wxyz")):
-        for n, name in enumerate(names): write_run(tmp_path/folder, run(name, 3 + 10 * n))
-    write_run(tmp_path/"b", run("silent", 0)) # A pair without reasoning: 0 or 1 by preset
+        for n, name in enumerate(names): write_trajectory(tmp_path/folder, run(name, 3 + 10 * n))
+    write_trajectory(tmp_path/"b", run("silent", 0)) # A pair without reasoning: 0 or 1 by preset
     for name in "ab": write_jsonl(tmp_path/f"{name}.verdicts", ({"run": p.stem, "step": 1, "verdict": "yes"} for p in (tmp_path/name).glob("run_*")))
     def mine(names, out): mine_to_file([tmp_path/n for n in names], corpus, [tmp_path/f"{n}.verdicts" for n in names], preset, "all-MiniLM-L6-v2", tmp_path/out)
     mine("ab", "whole.jsonl"); mine("a", "a.jsonl"); mine("b", "b.jsonl")
@@ -44,7 +44,7 @@ def test_merged_pairs_weigh_what_they_would_if_mined_together(preset, tmp_path):
     for name, row in whole.items():
         assert merged[name]["reweight_rate"] == pytest.approx(row["reweight_rate"], abs=1e-12)
         assert {k: v for k, v in merged[name].items() if k != "reweight_rate"} == {k: v for k, v in row.items() if k != "reweight_rate"}
-    mined = read_json(tmp_path/"whole.jsonl.account.json")
+    mined = read_json(tmp_path/"whole.jsonl.manifest.json")
     assert {k: account[k] for k in ("beta", "mu", "pairs", "satisfied", "skipped", "preset")} == {k: mined[k] for k in ("beta", "mu", "pairs", "satisfied", "skipped", "preset")}
 
 
@@ -67,14 +67,14 @@ def test_the_seed_gives_the_order_and_the_draw(tmp_path):
 def test_what_cannot_be_merged_is_one_line(rows, says, tmp_path):
     write_jsonl(tmp_path/"a", [pair(n, n + 1, reweight_rate=.5 + n) for n in range(3)])
     (tmp_path/"b").write_bytes("\n".join(rows).encode("latin-1"))
-    with pytest.raises(LratError) as caught: lrat_merge([str(tmp_path/"a"), str(tmp_path/"b")], str(tmp_path/"out"))
+    with pytest.raises(LratError) as caught: merge_command([str(tmp_path/"a"), str(tmp_path/"b")], str(tmp_path/"out"))
     assert says in str(caught.value) and "\n" not in str(caught.value) and not (tmp_path/"out").exists()
 
 
 def test_lengths_of_two_tokenizers_are_not_compared(tmp_path):
     for name in "ab":
         write_jsonl(tmp_path/name, [pair(n, n + 1, reweight_rate=.5 + n) for n in range(3)])
-        (tmp_path/f"{name}.account.json").write_text(json.dumps({"tokenizer": f"model-{name}", "beta": 2., "mu": .5}))
+        (tmp_path/f"{name}.manifest.json").write_text(json.dumps({"tokenizer": f"model-{name}", "beta": 2., "mu": .5}))
     with pytest.raises(LratError, match="counted by model-a and by model-b; mine again with one tokenizer"): merge_pairs([tmp_path/"a", tmp_path/"b"], tmp_path/"out")
     with pytest.raises(InputError, match="there is no such file"): merge_pairs([tmp_path/"a", tmp_path/"none"], tmp_path/"out")
     with pytest.raises(LratError, match="name two or more"): merge_pairs([tmp_path/"a"], tmp_path/"out")
@@ -83,7 +83,7 @@ def test_lengths_of_two_tokenizers_are_not_compared(tmp_path):
 def test_a_single_pair_of_weight_one_counts_as_weighted_by_its_account(tmp_path):
     write_jsonl(tmp_path/"a", [pair(1, reweight_rate=1.)])
     assert not scan_pairs(tmp_path/"a").weighted
-    (tmp_path/"a.account.json").write_text('{"beta": 10.0, "mu": 0.5}')
+    (tmp_path/"a.manifest.json").write_text('{"beta": 10.0, "mu": 0.5}')
     assert scan_pairs(tmp_path/"a").weighted
 
 
@@ -93,7 +93,7 @@ def test_statistics_by_hand(tmp_path, capsys):
     (tmp_path/"qrels").write_text("0 Q0 r 1\n1 Q0 s 0\n")
     (tmp_path/"against.qrels").write_text("e Q0 p0 1\n")
     (tmp_path/"against.tsv").write_text("e\tQUERY  3\nf\tquery 99\n")
-    lrat_stats(str(tmp_path/"pairs"), qrels=str(tmp_path/"qrels"), against=str(tmp_path/"against.tsv"), against_qrels=str(tmp_path/"against.qrels"))
+    stats_command(str(tmp_path/"pairs"), qrels=str(tmp_path/"qrels"), against=str(tmp_path/"against.tsv"), against_qrels=str(tmp_path/"against.qrels"))
     said = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
     assert (said["pairs"], said["queries"], said["negatives per pair"], said["duplicates"]) == ("10", "8", "2", "0.2000 of 10")
     assert (said["mean reasoning length"], said["median reasoning length"], said["P90 of reasoning length"]) == ("4.5", "4.5", "8.1")
@@ -122,6 +122,6 @@ def test_a_line_that_is_no_pair_is_named(line, says, tmp_path):
 def test_weights_of_one_folder_each_are_not_put_on_one_scale(tmp_path):
     for name in "ab":
         write_jsonl(tmp_path/f"{name}.jsonl", [{"query": name, "pos": ["a"], "neg": ["b"], "reasoning_len": 9, "reweight_rate": 1.}])
-        (tmp_path/f"{name}.jsonl.account.json").write_text('{"beta": [9.0], "mu": [0.5], "rules": {"scale": "folder"}}')
+        (tmp_path/f"{name}.jsonl.manifest.json").write_text('{"beta": [9.0], "mu": [0.5], "rules": {"scale": "folder"}}')
     with pytest.raises(LratError, match="scaled by folder; mine all files with scale=file"):
         merge_pairs([tmp_path/"a.jsonl", tmp_path/"b.jsonl"], tmp_path/"c.jsonl")

@@ -1,8 +1,8 @@
 "Question files, judgements and retrieval runs: what must be refused, and what must survive a round trip"
 from pathlib import Path
 import pytest
-from lrat.questions import Question, read_qrels, read_questions, read_trec_run, write_qrels, write_questions, write_trec_run
-from lrat.settings import InputError
+from lrat.data.questions import Question, read_qrels, read_questions, read_trec_run, write_qrels, write_questions, write_trec_run
+from lrat.core.settings import InputError
 
 def written(path, text, encoding="utf-8"):
     path.write_bytes(text.encode(encoding))

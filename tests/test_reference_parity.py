@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from lrat.corpus import open_corpus
-from lrat.files import write_jsonl
-from lrat.mining import mine_to_file
-from lrat.runs import iterate_runs
-from lrat.settings import LratError
+from lrat.data.corpus import open_corpus
+from lrat.core.files import write_jsonl
+from lrat.mining.mine import mine_to_file
+from lrat.trajectories.trajectory import iterate_trajectories
+from lrat.core.settings import LratError
 
 RECORDED = Path(__file__).resolve().parents[2]/"shared"/"recorded"
 pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded runs are not beside this checkout")
@@ -18,7 +18,7 @@ JUDGES = {"all_relevant": lambda reasoning: True, "min_40_words": lambda reasoni
 
 def write_verdicts(tmp_path, judge):
     write_jsonl(tmp_path/"verdicts.jsonl", ({"run": run.name, "step": b.step, "docid": b.docid, "verdict": "yes" if judge(b.reasoning) else "no"}
-                                            for run in iterate_runs(RECORDED/"runs") for b in run.browses()))
+                                            for run in iterate_trajectories(RECORDED/"runs") for b in run.browses()))
 
 
 def build(tmp_path, **more):
@@ -43,7 +43,7 @@ def test_reference_is_matched(name, tmp_path):
 
 
 def test_recorded_runs_are_read_whole():
-    runs = {run.name: run for run in iterate_runs(RECORDED/"runs")}
+    runs = {run.name: run for run in iterate_trajectories(RECORDED/"runs")}
     assert len(runs) == 5
     for run in runs.values():
         assert len(run.searches()) == run.tool_call_counts["search"]

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np, pytest
 
-from lrat.figures import caption_fig1, fig1, fig7, load_figures, save_figure, words_for
-from lrat.metrics import ScoreTable
-from lrat.report import answer, build_report, comparison_sentence, headline, verdict
-from lrat.results import (ARTEFACTS, comparison_rows, headline_rows, load_results, paper_values, record, record_seconds,
+from lrat.paper.figures import caption_fig1, fig1, fig7, load_figures, save_figure, words_for
+from lrat.evaluation.scores import ScoreTable
+from lrat.paper.report import answer, build_report, comparison_sentence, headline, verdict
+from lrat.paper.results import (ARTEFACTS, comparison_rows, headline_rows, load_results, paper_values, record, record_seconds,
                           result_row, results_tables, score_rows)
-from lrat.settings import InputError, LratError, code_version, load_settings
+from lrat.core.settings import InputError, LratError, code_version, load_settings
 
 FIELDS = ["artefact", "system", "agent", "benchmark", "metric", "value", "low", "high", "n", "seed", "paper", "unit"]
 SETTINGS, SEEDS, METRICS, RNG = load_settings("smoke"), [1, 2, 3], ("success", "evidence_recall"), np.random.default_rng(0)

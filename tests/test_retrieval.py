@@ -3,12 +3,12 @@ import json, re
 
 import numpy as np, pytest
 
-from lrat.corpus import Document, open_corpus, write_corpus
-from lrat.dense import DenseRetriever, build_dense, shard_paths
-from lrat.encoder import Encoder
-from lrat.index import build_index, open_index
-from lrat.retrieval import best_hits, snippet
-from lrat.settings import InputError, LratError, RetrieverSettings
+from lrat.data.corpus import Document, open_corpus, write_corpus
+from lrat.retrieval.dense import DenseRetriever, build_dense, shard_paths
+from lrat.retrieval.encoder import Encoder
+from lrat.retrieval.index import build_index, open_index
+from lrat.retrieval.retriever import best_hits, snippet
+from lrat.core.settings import InputError, LratError, RetrieverSettings
 
 TEXTS = ["Oslo\nCapital of Norway.", "Bergen\nRainy city in the west of Norway.", "Uppsala\nOld university town in Sweden.",
          "Cheese\nFood made from milk.", "Milk\nA white drink from cows.", "Telescope\nLooks at stars.", "Comet\nIce with a tail.",

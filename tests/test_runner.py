@@ -4,8 +4,8 @@ from pathlib import Path
 
 import nbformat, pytest
 
-from lrat.runner import find_notebooks, notebook_parameters, run_notebook
-from lrat.settings import LratError, load_settings
+from lrat.paper.runner import find_notebooks, notebook_parameters, run_notebook
+from lrat.core.settings import LratError, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -50,8 +50,8 @@ def test_unknown_profile():
 SLOW_STAGE = """
 import sys, time
 from pathlib import Path
-from lrat.files import write_json
-from lrat.stages import run_stage
+from lrat.core.files import write_json
+from lrat.core.stages import run_stage
 def slow(out):
     for n in range(6):
         if (out/f"{n}.json").exists(): continue

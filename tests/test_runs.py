@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from lrat.runs import Run, Step, iterate_runs, read_run, write_run
-from lrat.settings import InputError
+from lrat.trajectories.trajectory import Trajectory, Step, iterate_trajectories, read_trajectory, write_trajectory
+from lrat.core.settings import InputError
 
 BLOCKS = "A search for 'x' found 2 results:\n\n## Web Results\nDocID:7\n[Oslo]\nOslo\nCapital\n\nDocID:8\n[Bergen]\nRainy"
 LISTED = json.dumps([{"docid": "7", "score": 2.5, "snippet": "Oslo"}, {"docid": 8, "score": 1, "snippet": "Bergen"}])
@@ -44,40 +44,40 @@ def write(folder, steps, name="run_1", **fields):
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_every_dialect_gives_the_same_views(name, tmp_path):
-    run = read_run(write(tmp_path/"runs", DIALECTS[name]))
+    run = read_trajectory(write(tmp_path/"runs", DIALECTS[name]))
     search, browse = run.searches()[0], run.browses()[0]
     assert (search.query, search.docids) == ("x", ("7", "8"))
     assert (browse.docid, browse.search, browse.reasoning) == ("7", search, "It fits.")
     assert run.final_answer == "Oslo"
-    again = read_run(write_run(tmp_path/"written", run)) # Written and read again, nothing changes
+    again = read_trajectory(write_trajectory(tmp_path/"written", run)) # Written and read again, nothing changes
     assert (again.searches(), again.browses(), again.final_answer) == (run.searches(), run.browses(), "Oslo")
 
 
 def test_a_document_that_no_search_returned_has_no_search(tmp_path):
-    run = read_run(write(tmp_path, [call("search", '{"query": "x"}', BLOCKS), call("get_document", '{"docid": "99"}', "t"), thought("?")]))
+    run = read_trajectory(write(tmp_path, [call("search", '{"query": "x"}', BLOCKS), call("get_document", '{"docid": "99"}', "t"), thought("?")]))
     browse, = run.browses()
     assert browse.search is None and browse.latest.query == "x" and run.final_answer is None
 
 
 def test_the_latest_list_that_holds_a_document_is_its_search(tmp_path):
-    run = read_run(write(tmp_path, [call("search", '{"query": "a"}', BLOCKS), call("search", '{"query": "b"}', BLOCKS),
+    run = read_trajectory(write(tmp_path, [call("search", '{"query": "a"}', BLOCKS), call("search", '{"query": "b"}', BLOCKS),
                                     call("search", '{"query": "c"}', "DocID:9\n[T]\nt"), call("visit", '{"docid": "8"}', "t")]))
     assert (run.browses()[0].search.query, run.browses()[0].latest.query) == ("b", "c")
 
 
 def test_a_colon_in_a_docid_of_ones_own_is_no_prefix(tmp_path):
-    run = read_run(write(tmp_path, [call("search", '{"query": "a"}', "DocID:wiki:7\n[T]\nt"), call("visit", '{"docid": "wiki:7"}', "t")]))
+    run = read_trajectory(write(tmp_path, [call("search", '{"query": "a"}', "DocID:wiki:7\n[T]\nt"), call("visit", '{"docid": "wiki:7"}', "t")]))
     assert run.browses()[0].docid == "wiki:7" and run.browses()[0].search
 
 
 def test_failed_calls_are_read_as_such(tmp_path):
-    run = read_run(write(tmp_path, [call("search", '{"query": "x"', "Error: bad arguments"), call("search", '{"query": "x"}', "Error: down"),
+    run = read_trajectory(write(tmp_path, [call("search", '{"query": "x"', "Error: bad arguments"), call("search", '{"query": "x"}', "Error: down"),
                                     call("search", '{"query": "x"}', None), call("get_document", "{}", "Error"), call("get_document", None, None)]))
     assert [s.docids for s in run.searches()] == [(), ()] and run.browses() == []
 
 
 def test_reasoning_of_parallel_calls_belongs_to_the_last(tmp_path):
-    run = read_run(write(tmp_path, [call("search", '{"query": "x"}', BLOCKS), call("visit", '{"docid": "7"}', "t"),
+    run = read_trajectory(write(tmp_path, [call("search", '{"query": "x"}', BLOCKS), call("visit", '{"docid": "7"}', "t"),
                                     call("visit", '{"docid": "8"}', "t"), thought("Both read."), thought("The second fits.")]))
     assert [b.reasoning for b in run.browses()] == ["", "Both read.\nThe second fits."]
 
@@ -94,23 +94,23 @@ def test_reasoning_of_parallel_calls_belongs_to_the_last(tmp_path):
     ([], {"metadata": [1]}, "run_1.json: field 'metadata' is list")])
 def test_what_is_missing_is_named(tmp_path, steps, fields, says):
     path = write(tmp_path, steps, **fields)
-    if says is None: assert read_run(path).metadata == {}
+    if says is None: assert read_trajectory(path).metadata == {}
     else:
-        with pytest.raises(InputError, match=says): read_run(path)
+        with pytest.raises(InputError, match=says): read_trajectory(path)
 
 
 def test_a_half_written_file_is_named_or_noted(tmp_path):
     whole = write(tmp_path, [said("x")])
     (tmp_path/"run_2.json").write_text(whole.read_text()[:40])
     (tmp_path/"run_3.json").write_text("[]")
-    with pytest.raises(InputError, match="run_2.json:1: is no JSON"): list(iterate_runs(tmp_path))
+    with pytest.raises(InputError, match="run_2.json:1: is no JSON"): list(iterate_trajectories(tmp_path))
     noted = []
-    assert [run.name for run in iterate_runs(tmp_path, noted)] == ["run_1"] and len(noted) == 2
-    with pytest.raises(InputError, match="holds no run files"): list(iterate_runs(tmp_path/"none"))
+    assert [run.name for run in iterate_trajectories(tmp_path, noted)] == ["run_1"] and len(noted) == 2
+    with pytest.raises(InputError, match="holds no run files"): list(iterate_trajectories(tmp_path/"none"))
 
 
 @pytest.mark.parametrize("query_id", ["7", "q/7", "../7", "a b", "ü", "7.5", "con:7"])
 def test_any_query_id_makes_a_file_of_its_own(tmp_path, query_id):
-    path = write_run(tmp_path/"runs", Run(query_id, "?", "completed", [Step("output_text", output="x")]))
-    assert path.parent == tmp_path/"runs" and path.is_file() and read_run(path).query_id == query_id
-    assert [run.query_id for run in iterate_runs(tmp_path/"runs")] == [query_id]
+    path = write_trajectory(tmp_path/"runs", Trajectory(query_id, "?", "completed", [Step("output_text", output="x")]))
+    assert path.parent == tmp_path/"runs" and path.is_file() and read_trajectory(path).query_id == query_id
+    assert [run.query_id for run in iterate_trajectories(tmp_path/"runs")] == [query_id]

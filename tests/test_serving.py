@@ -13,13 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lrat.http_server import guarded_application, make_server, run_server
-from lrat.mcp_server import mcp_application
-from lrat.mining import candidates, mining_rules
-from lrat.recording import Recorder, SessionKey
-from lrat.runs import iterate_runs, read_run
-from lrat.serving import Refused
-from lrat.settings import LratError
+from lrat.serving.http import guarded_application, make_server, run_server
+from lrat.serving.mcp import mcp_application
+from lrat.mining.mine import candidates, mining_rules
+from lrat.serving.recording import Recorder, SessionKey
+from lrat.trajectories.trajectory import iterate_trajectories, read_trajectory
+from lrat.serving.service import Refused
+from lrat.core.settings import LratError
 from served_names import names_service
 
 TOKEN = "only-for-this-test"
@@ -44,7 +44,7 @@ class Running:
         self.thread.join()
 
     def run_of(self, session):
-        return read_run(Path(self.runs)/f"run_{session}.json")
+        return read_trajectory(Path(self.runs)/f"run_{session}.json")
 
 
 def eventually(holds, seconds=10):
@@ -145,7 +145,7 @@ def test_a_client_that_does_not_wait_for_its_answer_is_recorded(http):
     raw(http.port, b"POST /retrieve HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
     assert eventually(lambda: http.service.recorder.written["disconnected"] > before)
     http.service.retriever.seconds = 0
-    run = next(run for run in iterate_runs(http.runs) if run.query == "Where?")
+    run = next(run for run in iterate_trajectories(http.runs) if run.query == "Where?")
     assert (run.status, run.searches()[0].docids) == ("disconnected", ("turku",))
 
 
@@ -233,7 +233,7 @@ def test_a_connection_without_a_name_ends_as_disconnected(mcp):
     before = mcp.service.recorder.written["disconnected"]
     ask(mcp, [("search", {"query": "oslo"}, None), ("get_document", {"docid": "oslo"}, None)], "auto")
     assert eventually(lambda: mcp.service.recorder.written["disconnected"] == before + 1)
-    run = next(run for run in iterate_runs(mcp.runs) if run.status == "disconnected" and run.browses())
+    run = next(run for run in iterate_trajectories(mcp.runs) if run.status == "disconnected" and run.browses())
     assert run.query is None and run.browses()[0].search.docids == ("oslo",)
 
 
@@ -260,7 +260,7 @@ def test_over_stdio(tmp_path):
             return found.content[0].text, (await client.call_tool("get_document", {"docid": "oslo"})).content[0].text
     found, opened = asyncio.run(talk())
     assert "DocID:oslo" in found and opened == "Document oslo:\nOslo\nCapital of Norway."
-    run, = iterate_runs(tmp_path)
+    run, = iterate_trajectories(tmp_path)
     assert (run.query, run.status, run.tool_call_counts) == ("What is the capital?", "ended", {"get_document": 1, "search": 1})
 
 
@@ -274,7 +274,7 @@ def test_told_to_stop_a_server_finishes_what_it_began(tmp_path):
     server.send_signal(signal.SIGTERM)
     asking.join()
     assert server.wait(10) == 0 and answers[0].status_code == 200
-    assert read_run(tmp_path/"run_s.json").status == "server stopped"
+    assert read_trajectory(tmp_path/"run_s.json").status == "server stopped"
 
 
 def test_a_killed_server_loses_no_call_that_was_answered(tmp_path):
@@ -286,7 +286,7 @@ def test_a_killed_server_loses_no_call_that_was_answered(tmp_path):
     assert not list(tmp_path.glob("run_*"))
     recorder = Recorder(tmp_path, {})
     recorder.close()
-    assert [search.query for search in read_run(tmp_path/"run_s.json").searches()] == ["oslo", "bergen"]
+    assert [search.query for search in read_trajectory(tmp_path/"run_s.json").searches()] == ["oslo", "bergen"]
     assert recorder.written == {"server killed": 1} and not [p for p in tmp_path.iterdir() if p.suffix in (".jsonl", ".part")]
 
 
@@ -298,7 +298,7 @@ def test_many_sessions_of_one_name_and_any_name(tmp_path):
         recorder.call(SessionKey("named", name), "search", {"query": "\u2028"}, "none")
         recorder.end(SessionKey("named", name), "ended")
     recorder.close()
-    assert sorted(run.query_id for run in iterate_runs(tmp_path)) == sorted(["q", "q.2", "../q", "q\0", "a b/c"])
+    assert sorted(run.query_id for run in iterate_trajectories(tmp_path)) == sorted(["q", "q.2", "../q", "q\0", "a b/c"])
 
 
 def test_a_disk_that_refuses_is_said(tmp_path, monkeypatch):

@@ -11,16 +11,16 @@ pytest.importorskip("FlagEmbedding")
 import numpy as np
 from tiny_models import save_tiny, write_pairs
 
-import lrat.trainer
-import lrat.training
-from lrat.base_model import choose_pooling, load_tokenizer_for
-from lrat.files import read_json, sha256_file
-from lrat.model_folder import check_model
-from lrat.pairs_file import PairsFile
-from lrat.query_forms import query_form
-from lrat.settings import InputError, LratError, TrainingSettings
-from lrat.trainer import last_checkpoint
-from lrat.training import train
+import lrat.training.trainer
+import lrat.training.train
+from lrat.training.base_model import choose_pooling, load_tokenizer_for
+from lrat.core.files import read_json, sha256_file
+from lrat.training.export import check_model
+from lrat.training.dataset import PairsFile
+from lrat.retrieval.query_forms import query_form
+from lrat.core.settings import InputError, LratError, TrainingSettings
+from lrat.training.trainer import last_checkpoint
+from lrat.training.train import train
 
 QUICK = TrainingSettings(epochs=2, batch_size=4, group_size=3, learning_rate=1e-3, temperature=.05, query_max_length=8,
                          document_max_length=8)
@@ -289,7 +289,7 @@ def test_bad_files(tmp_path, world):
     ({"neg_weights": [1]}, "4 texts in 'neg', but 1 in 'neg_weights'"), ({"neg_weights": [1, 1, float("nan"), 1]}, "'neg_weights' is nan"),
     ({"neg_weights": [1, 1, 1, -.5]}, "'neg_weights' is -0.5"), ({"neg_weights": [1, 1, 1, "1"]}, "'neg_weights' is 1, but must be a number"),
     ({"neg_weights": None}, "is NoneType"), ({"earlier_queries": "one"}, "must be list"), ({"earlier_queries": [1]}, "must be a list of texts"),
-    ({"question": None}, "is NoneType"), ({"preceding_reasoning": ...}, "which the query form 'all' needs; add it with lrat_context"),
+    ({"question": None}, "is NoneType"), ({"preceding_reasoning": ...}, "which the query form 'all' needs; add it with lrat context"),
 ])
 def test_bad_options_of_a_pair(tmp_path, change, says):
     row = GOOD | {"neg": list("abcd"), "question": "", "earlier_queries": [], "preceding_reasoning": ""} | change
@@ -344,8 +344,8 @@ def test_another_models_checkpoint_is_refused(world, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("change,says", [
-    (dict(query_form="history"), "unknown query form"), (dict(padding_side="middle"), "choose left or right"), (dict(keep_weight=1.), "go together"),
-    (dict(keep_weight=-1.), "must not be negative"), (dict(cross_device_negatives=True, in_batch_negatives=False), "turn both on"),
+    (dict(query_form="history"), "unknown query form"), (dict(padding_side="middle"), "choose left or right"), (dict(distillation_weight=1.), "go together"),
+    (dict(distillation_weight=-1.), "must not be negative"), (dict(cross_device_negatives=True, in_batch_negatives=False), "turn both on"),
     (dict(deepspeed="none.json"), "deepspeed"),
 ])
 def test_bad_settings(world, tmp_path, change, says):
@@ -359,13 +359,13 @@ def test_bad_settings(world, tmp_path, change, says):
 def test_flags_that_are_not_given_leave_the_preset_as_it_is(words, bf16, rank):
     from fastcore.script import anno_parser
     profile = () if "--profile" in words else ("--profile", "paper")
-    values = vars(anno_parser(lrat.training.lrat_train).parse_args(["pairs.jsonl", "--out", "m", *profile, *words]))
+    values = vars(anno_parser(lrat.training.train_command).parse_args(["pairs.jsonl", "--out", "m", *profile, *words]))
     settings = lrat.training._given_settings(values)
     assert (settings.bf16, settings.lora_rank) == (bf16, rank)
 
 
 def test_bad_general_queries(world, tmp_path):
-    held = dataclasses.replace(QUICK, keep_weight=1.)
+    held = dataclasses.replace(QUICK, distillation_weight=1.)
     for text, says in (("", "holds no general queries"), ('{"query": "a"}', "has no field 'documents'"), ('{"query": " ", "documents": ["b"]}', "'query' holds"),
                        ('{"query": "a", "documents": []}', "'documents' is empty"), ('{"query": "a", "documents": [""]}', "'documents' holds ''")):
         (tmp_path/"general.jsonl").write_text(text)

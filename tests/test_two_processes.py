@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("FlagEmbedding")
 from tiny_models import build, gradient, run_two, save_tiny, write_pairs, write_tiers
 
-from lrat.files import read_json
-from lrat.settings import TrainingSettings
-from lrat.training import train
+from lrat.core.files import read_json
+from lrat.core.settings import TrainingSettings
+from lrat.training.train import train
 
 KINDS = {"encoder": "mean", "decoder": "last"}
 TRAINING = TrainingSettings(max_steps=3, batch_size=4, group_size=3, learning_rate=1e-3, temperature=.05, query_max_length=8,
@@ -19,7 +19,7 @@ TRAINING = TrainingSettings(max_steps=3, batch_size=4, group_size=3, learning_ra
 
 
 # With tiers, with all of a batch computed again, with the general texts of both processes held to the base
-OPTIONS = dict(file="tiers.jsonl", exact=True, gradient_cache=True, keep_weight=.5)
+OPTIONS = dict(file="tiers.jsonl", exact=True, gradient_cache=True, distillation_weight=.5)
 
 
 def half_a_batch(folder, kind, shared, rank, name, **settings):

@@ -3,15 +3,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 import pytest
-from lrat.agent import Answer, Open, Page, Result, Results, Search
-from lrat.corpus import open_corpus
-from lrat.fanoutqa import build_fanoutqa
-from lrat.files import sha256_folder
-from lrat.policies import HELPS, HELPS_NOT, TEMPERS, Rarity, ScriptedPolicy, read_question, word_rarity
-from lrat.questions import read_qrels, read_questions
-from lrat.settings import LratError, load_settings
-from lrat.words import STOPWORDS, WORD, stem
-from lrat.world import (Planner, article_of, build_world, make_thinner, measure, most_linked, plan_questions, read_articles, side_of,
+from lrat.agents.loop import Answer, BrowseCall, Page, Result, Results, SearchCall
+from lrat.data.corpus import open_corpus
+from lrat.data.fanoutqa import build_fanoutqa
+from lrat.core.files import sha256_folder
+from lrat.agents.scripted import HELPS, HELPS_NOT, PERSONAS, Rarity, ScriptedPolicy, read_question, word_rarity
+from lrat.data.questions import read_qrels, read_questions
+from lrat.core.settings import LratError, load_settings
+from lrat.data.lexicon import STOPWORDS, WORD, stem
+from lrat.data.synthetic import (Planner, article_of, build_world, make_obfuscator, measure, most_linked, plan_questions, read_articles, split_of,
                         title_stems, write_question)
 
 SMOKE = load_settings("smoke").world
@@ -33,7 +33,7 @@ def documents(path): return {docid for docids in read_qrels(path).values() for d
 def test_training_and_evaluation_share_no_document(world):
     train, evaluation = documents(world/"train.qrels"), documents(world/"eval.qrels")
     assert train and evaluation and not train & evaluation
-    assert all(side_of(d, 2025) == "train" for d in train) and all(side_of(d, 2025) == "eval" for d in evaluation)
+    assert all(split_of(d, 2025) == "train" for d in train) and all(split_of(d, 2025) == "eval" for d in evaluation)
 
 def test_evidence_is_in_the_corpus_and_holds_the_gold_document(world, corpus):
     gold = read_qrels(world/"gold.qrels")
@@ -56,7 +56,7 @@ def test_more_training_questions_change_no_earlier_question(articles, world, tmp
 
 @pytest.mark.parametrize("difficulty", [0., .5, 1.])
 def test_no_question_holds_a_word_of_its_targets_title(articles, difficulty):
-    planner, thinner = Planner(articles, 7), make_thinner(articles, difficulty)
+    planner, thinner = Planner(articles, 7), make_obfuscator(articles, difficulty)
     plans = plan_questions(planner, "train", 100)
     for plan in plans:
         words = {stem(part) for w in WORD.findall(write_question(plan, thinner)) for part in (w, *w.split("-"))}
@@ -71,7 +71,7 @@ def _named_stems(plan):
 
 def test_the_dial_only_ever_takes_away(articles):
     plans = plan_questions(Planner(articles, 5), "train", 120)
-    thinner, targets = make_thinner(articles, 0.), [plan.target.docid for plan in plans]
+    thinner, targets = make_obfuscator(articles, 0.), [plan.target.docid for plan in plans]
     def texts(difficulty): return [write_question(plan, replace(thinner, difficulty=difficulty)) for plan in plans]
     rows = [measure(articles, texts(difficulty), targets) for difficulty in (0., .25, .5, .75, 1.)]
     shares, firsts = [r["words_in_target"] for r in rows], [r["lexical_first"] for r in rows]
@@ -103,7 +103,7 @@ TEXTS = ["", "?", "X", "X is X. X is Y.", "Who wrote it?", "What is the capital 
          "(unbalanced [regex * is +. (unbalanced [regex *", "It is a river. A is a town. B is A.", "word " * 3000]
 
 @pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("name", TEMPERS)
+@pytest.mark.parametrize("name", PERSONAS)
 def test_any_text_is_a_question(corpus, name, text):
     policy = ScriptedPolicy(name, word_rarity(corpus))
     state, observation = policy.start(text), None
@@ -111,13 +111,13 @@ def test_any_text_is_a_question(corpus, name, text):
     for used in range(51):
         action = policy.act(state, observation, 50 - used)
         if isinstance(action, Answer): break
-        if isinstance(action, Search):
+        if isinstance(action, SearchCall):
             assert action.query.strip()
             observation = Results(tuple(Result(d.docid, d.title, d.text[:200]) for d in shown), "")
         else:
-            assert isinstance(action, Open) and action.docid in {d.docid for d in shown}
+            assert isinstance(action, BrowseCall) and action.docid in {d.docid for d in shown}
             observation = Page(action.docid, corpus[action.docid].title, corpus[action.docid].text, "")
-    assert isinstance(action, Answer) and used <= 2 * TEMPERS[name].searches
+    assert isinstance(action, Answer) and used <= 2 * PERSONAS[name].searches
 
 def test_the_answer_given_with_the_question_is_never_used():
     assert "answer" not in read_question.__code__.co_varnames and ScriptedPolicy.start.__code__.co_varnames[1] == "question"
@@ -131,7 +131,7 @@ def test_reasoning_grows_with_what_was_found_and_hops_reach_the_next_search():
     hop = Result("2", "Gustave Eiffel", "Gustave Eiffel was an engineer and builder of viaducts.")
     assert policy.act(state, Results((hop,), ""), 49).docid == "2"
     after = policy.act(state, Page("2", hop.title, hop.snippet, ""), 48)
-    assert isinstance(after, Search) and "Gustave Eiffel" in after.query and after.reasoning.startswith(HELPS)
+    assert isinstance(after, SearchCall) and "Gustave Eiffel" in after.query and after.reasoning.startswith(HELPS)
     target = Result("1", "Eiffel Tower", "The Eiffel Tower is an iron lattice tower, erected by Gustave Eiffel for a world "
                     "exhibition.")
     assert policy.act(state, Results((hop, target), ""), 47).docid == "1"
@@ -143,5 +143,5 @@ def test_reasoning_grows_with_what_was_found_and_hops_reach_the_next_search():
     assert rejected.reasoning.startswith(HELPS_NOT) and len(rejected.reasoning) < len(last.reasoning)
 
 def test_hasty_spends_less_than_patient():
-    hasty, patient = TEMPERS["hasty"], TEMPERS["patient"]
+    hasty, patient = PERSONAS["hasty"], PERSONAS["patient"]
     assert hasty.searches < patient.searches and hasty.sure_above < patient.sure_above and not hasty.checks_hops

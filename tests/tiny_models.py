@@ -61,20 +61,20 @@ def write_tiers(path, rows):
 
 def build(folder, kind, in_batch=True, cross_device=False, file="pairs.jsonl", exact=False, **settings):
     "FlagEmbedding's model and collator with ours, and the pairs; in float64 where it is to be exact"
-    from lrat.base_model import load_base, load_tokenizer_for
-    from lrat.pairs_file import GeneralTexts, PairsFile
-    from lrat.settings import TrainingSettings
-    from lrat.trainer import extended, make_model
+    from lrat.training.base_model import load_base, load_tokenizer_for
+    from lrat.training.dataset import GeneralTexts, PairsFile
+    from lrat.core.settings import TrainingSettings
+    from lrat.training.trainer import extended, make_model
     training = TrainingSettings(group_size=4, temperature=.05, in_batch_negatives=in_batch, cross_device_negatives=cross_device, **settings)
     pooling = "last" if kind == "decoder" else "mean"
     tokenizer = load_tokenizer_for(folder/kind, pooling, training.padding_side)
-    base = load_base(folder/f"{kind}-before") if training.keep_weight else None
+    base = load_base(folder/f"{kind}-before") if training.distillation_weight else None
     model = make_model(load_base(folder/kind, training), tokenizer, pooling, training, base=base)
     if exact: model.double()
     if training.gradient_checkpointing: model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     collator = extended(kind == "decoder").Collator(tokenizer, query_max_len=16, passage_max_len=16)
     collator.tokens_at_once = training.tokens_at_once or 24 # So that a batch takes several forward passes
-    general = GeneralTexts(folder/"general.jsonl") if training.keep_weight else None
+    general = GeneralTexts(folder/"general.jsonl") if training.distillation_weight else None
     return model, collator, PairsFile(folder/file, 4, general=general)
 
 
