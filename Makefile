@@ -28,10 +28,10 @@ $(READY): constraints.txt settings.ini setup.py
 	touch $@
 
 reproduce: setup ## run the whole method (PROFILE=mini) and write figures and the report
-	$(BIN)/lrat_run --profile $(PROFILE)
+	$(BIN)/lrat run --profile $(PROFILE)
 
 smoke: setup ## the same in minutes, to see that every stage works; its numbers mean nothing
-	$(BIN)/lrat_run --profile smoke
+	$(BIN)/lrat run --profile smoke
 
 test: setup ## check the notebooks and run every test
 	$(BIN)/python tests/check_notebooks.py

@@ -2,7 +2,7 @@
 
 Exporting and cleaning happen in a copy, so that a check never changes the tree that it checks.
 """
-import shutil, subprocess, sys, tempfile
+import re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,8 +14,8 @@ def readme(root):
     from nbconvert import MarkdownExporter
     text, _ = MarkdownExporter().from_filename(str(root/"nbs"/"index.ipynb"))
     note = "<!-- Made from nbs/index.ipynb by `make export`: edit that. -->\n\n"
-    return note + text.replace("](../", "](").replace('src="../', 'src="').replace("](api", "](nbs/api").replace(
-        "](experiments/", "](nbs/experiments/").replace("](howto/", "](nbs/howto/").replace("](ablations/", "](nbs/ablations/").strip() + "\n"
+    text = text.replace("](../", "](").replace('src="../', 'src="')
+    return note + re.sub(r"\]\((?=[\w/]+\.ipynb)", "](nbs/", text).strip() + "\n"
 
 
 def made(root):
@@ -24,8 +24,8 @@ def made(root):
         copy = Path(copy)
         for name in ("nbs", "lrat"): shutil.copytree(root/name, copy/name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
         shutil.copy(root/"settings.ini", copy)
-        for path in copy.glob("lrat/*.py"):
-            if path.name != "__init__.py": path.unlink()
+        for path in copy.glob("lrat/**/*.py"):
+            if path != copy/"lrat"/"__init__.py": path.unlink()
         for tool in ("nbdev_export", "nbdev_clean"): subprocess.run([BIN/tool], cwd=copy, check=True)
         files = {p.relative_to(copy): p.read_bytes() for folder in ("nbs", "lrat") for p in sorted((copy/folder).rglob("*")) if p.is_file()}
     files[Path("README.md")] = readme(root).encode()
@@ -34,7 +34,7 @@ def made(root):
 
 def main():
     expected = made(ROOT)
-    extra = [p.relative_to(ROOT) for p in sorted((ROOT/"lrat").glob("*.py")) if p.relative_to(ROOT) not in expected]
+    extra = [p.relative_to(ROOT) for p in sorted((ROOT/"lrat").rglob("*.py")) if p.relative_to(ROOT) not in expected]
     wrong = [p for p, content in expected.items() if not (ROOT/p).is_file() or (ROOT/p).read_bytes() != content]
     if "--write" in sys.argv:
         for path in extra: (ROOT/path).unlink()

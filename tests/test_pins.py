@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest, yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PINS = {canonicalize_name(name): version for name, version in
         (line.split("==") for line in (ROOT/"constraints.txt").read_text().splitlines() if line and not line.startswith("#"))}
 SETTINGS = ConfigParser(delimiters=["="])

@@ -22,7 +22,8 @@ from ..retrieval.query_forms import QUERY_FORMS, form_of
 from ..data.questions import Question, read_questions
 from ..retrieval.retriever import snippet
 from ..trajectories.trajectory import read_trajectory, write_trajectory
-from ..core.settings import AgentSettings, InputError, LratError, code_version, command
+from ..core.settings import AgentSettings, InputError, LratError, code_version
+
 
 # %% ../../nbs/agents/10_collect.ipynb #50f4e135
 def collection_metadata(
@@ -144,7 +145,6 @@ def open_policy(
     return open_agent(name, settings.endpoint, model, preset or Preset(sampling=sampling), prompt, thinking, concurrency)
 
 # %% ../../nbs/agents/10_collect.ipynb #dbf74686
-@command
 def collect_command(
     questions:str, # TSV file: query id, question and, if known, answer
     index:Param("Folder made by lrat index", str, required=True)=None,

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
-from ..llm.http import ModelFailure, background, wait_for
+from ..llm.http import ModelFailure, wait_for
 from ..core.files import to_json
 from ..retrieval.query_forms import QUERY_FORMS, QueryForm, form_of, render_query
 from ..data.questions import Question

@@ -8,12 +8,11 @@ __all__ = ['AGENTS', 'PRESETS', 'agent_named', 'Preset', 'preset_for', 'read_own
 # %% ../../nbs/agents/presets.ipynb #3d5eeac1
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from .chat import CHAT, ChatAgent, ChatPolicy
+from .chat import ChatPolicy
+from .protocols import CHAT, RESPONSES, TEXT, ChatAgent
 from ..llm.client import ChatModel
-from .responses_protocol import RESPONSES
 from ..trajectories.trajectory import DIALECTS
 from ..core.settings import LratError
-from .text_protocol import TEXT
 
 # %% ../../nbs/agents/presets.ipynb #b7200f30
 _TONGYI, _CHAT, _RESPONSES = DIALECTS

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from .loop import Answer, BrowseCall, Page, Policy, Refusal, Results, SearchCall
 from ..data.assets import cache_folder
-from ..data.corpus import Corpus, open_corpus
+from ..data.corpus import Corpus
 from ..core.files import digest, progress, read_json, write_json
 from ..core.settings import LratError
 from ..data.lexicon import STOPWORDS, THESAURUS, WORD, sense

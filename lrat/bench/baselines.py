@@ -14,7 +14,8 @@ from ..retrieval.bm25 import BM25Retriever
 from ..data.corpus import open_corpus
 from ..retrieval.dense import DenseRetriever
 from ..retrieval.encoder import Encoder
-from ..core.settings import LratError, TrainingSettings, require
+from ..core.settings import LratError, TrainingSettings
+from ..core.cli import require
 from ..training.train import train
 
 # %% ../../nbs/bench/baselines.ipynb #3bd23c8d

@@ -15,7 +15,7 @@ from ..retrieval.bm25 import build_bm25
 from ..data.corpus import open_corpus, write_corpus
 from ..core.files import read_json, write_json, write_jsonl
 from ..retrieval.retriever import load_tokenizer
-from ..core.settings import LratError, command, project_root
+from ..core.settings import LratError, project_root
 from ..retrieval.shards import write_shard
 from .timing import machine, overhead_row, speed_row, turns, write_rows
 
@@ -109,7 +109,6 @@ PARTS = {"encoding": lambda folder, few: encoding_rows(folder, 64 if few else 30
          "training": lambda folder, few: training_rows(folder, 8 if few else 24, 2 if few else 4, 1 if few else 3),
          "search": lambda folder, few: search_rows(folder, 50 if few else 300, 2 if few else 5)}
 
-@command
 def bench_command(
     out:str="", # File to write; results/bench.json if empty
     only:str="", # encoding, training or search; empty for all

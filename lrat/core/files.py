@@ -7,7 +7,7 @@ __all__ = ['open_atomic', 'to_json', 'write_json', 'write_jsonl', 'read_json', '
            'read_jsonl', 'need', 'sha256_file', 'sha256_folder', 'digest', 'progress']
 
 # %% ../../nbs/core/files.ipynb #85d85cd1
-import contextlib, csv, hashlib, json, os, sys, tempfile
+import contextlib, hashlib, json, os, sys, tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tqdm import tqdm

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from .settings import InputError, LratError, require
+from .settings import InputError, LratError
+from .cli import require
 
 # %% ../../nbs/core/parallel.ipynb #eb1cf20e
 ENGINES = ("processes", "ray")

@@ -6,19 +6,23 @@
 __all__ = ['module_version', 'Stage', 'run_stage', 'remove_unfinished']
 
 # %% ../../nbs/core/stages.ipynb #dfa346b3
-import ast, functools, inspect, resource, shutil, sys, time
+import ast, functools, importlib, inspect, resource, shutil, sys, time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import resolve_name
 from pathlib import Path
 from filelock import FileLock
 from .files import digest, read_json, sha256_file, sha256_folder, write_json
 from .settings import LratError, project_root
 
 # %% ../../nbs/core/stages.ipynb #df64b26d
-def _imported(source):
+def _imported(
+    source, # Text of a module of this package
+    package, # Name of its package, such as `lrat.mining`: exported code imports relatively
+):
     "Names of the modules of this package that `source` imports"
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
-    names = {f"lrat.{node.module}" if node.level else node.module for node in nodes} # Exported code imports relatively
+    names = {resolve_name("." * node.level + node.module, package) for node in nodes}
     return {name for name in names if name.startswith("lrat.")} - {"lrat.core.settings", "lrat.core.files"}
 
 @functools.cache
@@ -26,13 +30,13 @@ def module_version(
     module:str, # Name of a module of this package, such as `lrat.mining.mine`
 )->str: # 64 hex digits
     "Hash of the code, without comments, of `module` and of all modules of this package that it needs"
-    folder, seen, queue = Path(__file__).parent if "__file__" in globals() else project_root()/"lrat", {}, [module]
+    folder, seen, queue = Path(importlib.import_module("lrat").__file__).parent, {}, [module]
     while queue:
         name = queue.pop()
         if name in seen: continue
-        source = (folder/f"{name.removeprefix('lrat.')}.py").read_text(encoding="utf-8")
+        source = folder.joinpath(*name.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")
         seen[name] = ast.unparse(ast.parse(source)) # A new comment changes no result
-        queue += _imported(source)
+        queue += _imported(source, name.rpartition(".")[0])
     return digest(dict(sorted(seen.items())))
 
 # %% ../../nbs/core/stages.ipynb #74d74f42

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from fastcore.script import Param
-from ..core.settings import InputError, LratError, command, project_root, require
+from ..core.settings import InputError, LratError, project_root
+from ..core.cli import require
 from ..core.files import sha256_file
 
 # %% ../../nbs/data/assets.ipynb #13d480d0
@@ -265,7 +266,6 @@ def verify(
     return size
 
 # %% ../../nbs/data/assets.ipynb #42795d4e
-@command
 def fetch_command(
     names:Param("Assets to fetch; all of them if none is named", str, nargs="*", opt=False)=None,
 ):

@@ -12,8 +12,8 @@ from pathlib import Path
 from .assets import fetch
 from .corpus import Corpus, open_corpus
 from ..core.files import need, read_json, to_json, write_json
-from .questions import Question, read_qrels, read_questions, write_qrels, write_questions
-from ..core.settings import InputError, LratError, WorldSettings
+from .questions import Question, write_qrels, write_questions
+from ..core.settings import WorldSettings
 
 # %% ../../nbs/data/fanoutqa.ipynb #27aa889a
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ __all__ = ['PUBLISHED', 'read_infoseek', 'BrowseComp', 'read_browsecomp', 'impor
 
 # %% ../../nbs/data/published.ipynb #abc1241c
 import json, os
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,9 +15,10 @@ from fastcore.script import Param
 from .assets import fetch_hub
 from .canary import decrypt, is_encrypted
 from .corpus import open_corpus
-from ..core.files import need, progress, read_jsonl, read_lines, write_json, write_jsonl
+from ..core.files import need, progress, read_jsonl, write_json, write_jsonl
 from .questions import Question, read_questions, write_qrels, write_questions
-from ..core.settings import InputError, LratError, command, project_root, require
+from ..core.settings import InputError, LratError, project_root
+from ..core.cli import require
 
 # %% ../../nbs/data/published.ipynb #3f576af8
 def _one_line(text): return " ".join(text.split())
@@ -154,7 +154,6 @@ def import_published(
     return PUBLISHED[name](files, Path(out), first)
 
 # %% ../../nbs/data/published.ipynb #9cfac292
-@command
 def benchmark_command(
     names:Param("Data sets to import; all that a hub has if none is named", str, nargs="*", opt=False)=None,
     file:Param("The published files, where they are here already; commas between", str)=None,

@@ -10,16 +10,16 @@ __all__ = ['Article', 'article_of', 'read_articles', 'Links', 'most_linked', 'It
 # %% ../../nbs/data/synthetic.ipynb #b75ff090
 import math, re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 import numpy as np
-from .corpus import Document, open_corpus, read_leads, write_corpus
+from .corpus import Document, open_corpus, write_corpus
+from .wikipedia import read_leads
 from ..core.files import write_json
-from .questions import Question, read_qrels, read_questions, write_qrels, write_questions
+from .questions import Question, write_qrels, write_questions
 from ..core.settings import LratError, WorldSettings
-from .lexicon import GROUP_OF, STOPWORDS, WORD, content_words, sense, stem
+from .lexicon import GROUP_OF, STOPWORDS, WORD, content_words, stem
 
 # %% ../../nbs/data/synthetic.ipynb #32b89d92
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ANSWERS', 'STATES', 'Pair', 'pair_verdicts', 'kappa', 'same_share', 'kept_shares', 'cross_table',
-           'describe_agreement', 'describe_kept']
+           'describe_agreement', 'describe_kept', 'disagreements', 'write_page', 'agree_command']
 
 # %% ../../nbs/evaluation/agreement.ipynb #9f1b89dc
 from collections import Counter
@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
-from .behaviour import observe_trajectories
-from .browses import audit
+from .behaviour import audit, observe_trajectories
 from ..judging.judge import judged_browses
-from .statistics import ratio
-from ..core.files import progress, read_jsonl
-from .scores import Estimate, resampled_means
+from .statistics import Estimate, ratio, resampled_means
+from ..core.files import open_atomic, progress, read_jsonl
 from ..trajectories.trajectory import iterate_trajectories
 from ..core.settings import LratError
 from ..judging.verdicts import VERDICTS, read_verdicts
+import random
+from ..data.questions import read_qrels
 
 # %% ../../nbs/evaluation/agreement.ipynb #12e63d87
 ANSWERS = VERDICTS[:3] # What a judge may say of a case
@@ -116,7 +116,7 @@ def kept_shares(
     verdicts:str|Path, # Verdict file of these runs
     resamples:int=10_000, # Bootstrap resamples of the runs
     seed:int=2025, # Seed of the draws
-)->dict[str,Estimate]: # As `lrat.evaluation.browses.audit` gives
+)->dict[str,Estimate]: # As `lrat.evaluation.behaviour.audit` gives
     "Shares of opened evidence and of other documents that a judge keeps; raises `LratError` where no document can be counted"
     kept = audit(observe_trajectories(runs, qrels=qrels, verdicts=verdicts, tokenizer=None), resamples, seed)
     if not kept["unlabelled"].n: raise LratError(f"{runs}: no run is of a question with judged evidence; name the --qrels of these questions")
@@ -153,3 +153,102 @@ def describe_kept(
 )->Iterator[str]: # Lines of text
     "What a judge keeps"
     yield from (_line(name.replace("_", " "), one) for name, one in kept.items())
+
+# %% ../../nbs/evaluation/agreement.ipynb #e3f542ce
+def disagreements(
+    pairs:list[Pair], # From `pair_verdicts`
+    most:int=200, # Drawn where there are more
+    seed:int=2025, # Seed of the draw
+)->list[Pair]: # By what the two said, then by run
+    "Cases to which both judges gave an answer, but not the same"
+    found = [p for p in pairs if p.first in ANSWERS and p.second in ANSWERS and p.first != p.second]
+    if len(found) > most: found = random.Random(seed).sample(found, most)
+    return sorted(found, key=lambda p: (ANSWERS.index(p.first), ANSWERS.index(p.second), p.run, p.step, p.docid or ""))
+
+# %% ../../nbs/evaluation/agreement.ipynb #02a5e7c2
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Where two judges disagree</title><style>
+:root { color-scheme: light dark }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem }
+h1, h2, h3 { line-height: 1.2 } h2 { margin-top: 2.5rem }
+article { border: 1px solid #8888; border-radius: .4rem; padding: 0 1rem 1rem; margin: 1rem 0 }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0 } dd { margin: 0 } dt { opacity: .75 }
+dd, p, li, h3, code, .text { overflow-wrap: anywhere; min-width: 0 } .text { white-space: pre-wrap; border-left: 3px solid #8888; padding-left: .8rem; margin: .5rem 0 }
+.two { display: grid; gap: 1rem } .two > section { min-width: 0 } .scroll { overflow-x: auto }
+table { border-collapse: collapse } th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #8886 } th:first-child { text-align: left }
+@media (min-width: 48rem) { .two { grid-template-columns: 1fr 1fr } }
+@media (max-width: 30rem) { dl { grid-template-columns: 1fr } dd { margin-bottom: .4rem } }
+</style></head><body>
+{% macro said(row) %}{% if row.trouble %}<p>No usable reply: {{ row.trouble }}</p>{% endif %}
+{% if row.reply is defined %}<p>Reply:</p><div class="text">{{ row.reply }}</div>{% endif %}
+{% if row.thinking %}<details><summary>Thinking</summary><div class="text">{{ row.thinking }}</div></details>{% endif %}{% endmacro %}
+<h1>Where two judges disagree</h1>
+<dl><dt>First</dt><dd>{{ first }}</dd><dt>Second</dt><dd>{{ second }}</dd><dt>Runs</dt><dd>{{ runs }}</dd></dl>
+<p>{{ shown }} of {{ total }} disagreements are shown{% if shown < total %}, drawn with the seed {{ seed }}{% endif %}.</p>
+<div class="scroll" role="region" tabindex="0" aria-label="How often each answer of the first meets each answer of the second"><table>
+<tr>{% for cell in table[0] %}<th scope="col">{{ cell }}</th>{% endfor %}</tr>
+{% for row in table[1:] %}<tr><th scope="row">{{ row[0] }}</th>{% for cell in row[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</table></div>
+<nav aria-label="Kinds of disagreement"><ul>{% for kind, members in kinds %}<li><a href="#k{{ loop.index }}">first {{ kind[0] }}, second {{ kind[1] }}</a>: {{ members|length }}</li>{% endfor %}</ul></nav>
+<main>{% for kind, members in kinds %}<h2 id="k{{ loop.index }}">First {{ kind[0] }}, second {{ kind[1] }}</h2>
+{% for case, evidence, rows in members %}<article>
+<h3>{{ case.run }}, step {{ case.step }}</h3>
+<dl><dt>Question</dt><dd>{{ case.question or "(not known)" }}</dd><dt>Search</dt><dd>{{ case.query or "(not known)" }}</dd>
+<dt>Document</dt><dd>{{ case.docid }}{% if evidence is not none %} ({{ "evidence" if evidence else "no evidence" }}){% endif %}</dd></dl>
+<p>The agent wrote:</p><div class="text">{{ case.reasoning or "(nothing)" }}</div>
+<div class="two">{% for row in rows %}<section><h4>{{ ["First", "Second"][loop.index0] }}: {{ row.verdict }}</h4>
+<p><code>{{ row.judge or "judge not named" }}</code>{% if row.agreement is defined %}, agreement {{ row.agreement }}{% endif %}</p>
+{{ said(row) }}{% for vote in row.votes or [] %}<h5>{{ vote.verdict }}: <code>{{ vote.judge }}</code></h5>{{ said(vote) }}{% endfor %}</section>
+{% endfor %}</div></article>{% endfor %}{% endfor %}</main></body></html>
+"""
+
+def _with_texts(chosen, first, second, runs, qrels):
+    "For each kind of disagreement, the cases with what was judged as evidence and both rows"
+    known, kinds = (read_verdicts(first), read_verdicts(second)), {(p.first, p.second): [] for p in chosen}
+    wanted = {(p.run, p.step, p.docid): (p.first, p.second) for p in chosen}
+    names = {p.run for p in chosen}
+    for run in iterate_trajectories(runs):
+        grades = (qrels or {}).get(run.query_id)
+        for case in judged_browses(run) if run.name in names else ():
+            if kind := wanted.get(key := (case.run, case.step, case.docid)):
+                kinds[kind].append((case, None if grades is None else grades.get(case.docid, 0) > 0, [said.row(*key) for said in known]))
+    return list(kinds.items())
+
+def write_page(
+    path:str|Path, # HTML file to write
+    pairs:list[Pair], # From `pair_verdicts`, with the runs
+    first:str|Path, # Verdict file
+    second:str|Path, # Verdict file
+    runs:str|Path, # Folder of run files
+    qrels:dict[str,dict[str,int]]|None=None, # Evidence documents of each question, to be told beside the document
+    most:int=200, # Disagreements shown; drawn where there are more
+    seed:int=2025, # Seed of the draw
+)->int: # Disagreements shown
+    "Write a page of disagreements, atomically"
+    import jinja2
+    chosen, total = disagreements(pairs, most, seed), len(disagreements(pairs, len(pairs)))
+    page = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(_PAGE)
+    with open_atomic(path) as file:
+        file.writelines(page.generate(first=Path(first).name, second=Path(second).name, runs=Path(runs).name, shown=len(chosen), total=total,
+                                      seed=seed, table=cross_table(pairs), kinds=_with_texts(chosen, first, second, runs, qrels)))
+    return len(chosen)
+
+# %% ../../nbs/evaluation/agreement.ipynb #2b351a6f
+def agree_command(
+    first:str, # Verdict file
+    second:str, # Verdict file on the same runs
+    runs:str=None, # Folder of run files: then documents that both left out are counted, and verdicts on notes that have changed are not
+    qrels:str=None, # TREC judgements of the evidence documents: what each judge keeps of them; needs --runs
+    page:str=None, # HTML file to write, with the disagreements side by side; needs --runs
+    most:int=200, # Disagreements on the page; drawn where there are more
+    resamples:int=10_000, # Bootstrap resamples of the runs
+    seed:int=2025, # Seed of the intervals and of the draw
+):
+    "Say how far two judges agree: a table of both, Cohen's kappa with its interval, and, with --qrels, what each keeps of the evidence"
+    if not runs and (qrels or page): raise LratError(f"{'--qrels' if qrels else '--page'} needs --runs; name the run folder that was judged")
+    if most < 1: raise LratError(f"--most is {most}; a page shows at least one disagreement")
+    judged, pairs = read_qrels(qrels) if qrels else None, pair_verdicts(first, second, runs)
+    print(*describe_agreement(pairs, resamples, seed), sep="\n")
+    for name in (first, second) if qrels else ():
+        print(f"\n{name}: share of opened documents that the judge kept", *describe_kept(kept_shares(runs, judged, name, resamples, seed)), sep="\n")
+    if page: print(f"\n{page}: {write_page(page, pairs, first, second, runs, judged, most, seed)} disagreements")

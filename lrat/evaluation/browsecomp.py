@@ -7,7 +7,7 @@ __all__ = ['iterate_browsecomp', 'to_browsecomp', 'write_browsecomp', 'read_conf
            'browsecomp_summary']
 
 # %% ../../nbs/evaluation/browsecomp.ipynb #c2ec8670
-import json, re
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path

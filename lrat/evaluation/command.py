@@ -12,15 +12,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from ..judging.answers import JUDGE_SAMPLING, AnswerJudge, answer_prompt, judge_answers, read_answer_verdicts
+from ..judging.answers import JUDGE_SAMPLING, AnswerJudge, answer_is_correct, answer_prompt, judge_answers, read_answer_verdicts
 from .browsecomp import (browsecomp_summary, calibration_error, iterate_browsecomp, read_confidence,
                                   write_browsecomp)
 from ..core.files import need, read_jsonl, write_json, write_jsonl
-from ..judging.command import answer_is_correct
-from .scores import METRICS, ScoreTable, compare, estimate, questions_needed, score_rankings, score_trajectories
+from .scores import METRICS, ScoreTable, score_rankings, score_trajectories
+from .statistics import compare, estimate, questions_needed
 from ..llm.client import ChatModel
 from ..data.questions import read_qrels, read_questions, read_trec_run
-from ..core.settings import InputError, LratError, command
+from ..core.settings import InputError, LratError
+
 
 # %% ../../nbs/evaluation/command.ipynb #be6ba9bf
 def write_scores(
@@ -122,7 +123,6 @@ def _eval_ranking(run, qrels, out, seed):
     if out: write_scores(out, table)
     for line in describe_scores(table, seed=seed): print(line)
 
-@command
 def eval_command(
     runs:str, # Folder of run files, a .jsonl of BrowseComp-Plus runs, or a TREC run file
     questions:str=None, # TSV of the questions asked, with their answers
@@ -176,7 +176,6 @@ def shared_questions(
     return [_only(table, shared) for table in tables.values()], lines
 
 # %% ../../nbs/evaluation/command.ipynb #fba489e0
-@command
 def compare_command(
     base:str, # Score file of lrat eval; several training seeds with commas between
     system:str, # Score file of what is compared with the base; several training seeds with commas between
@@ -199,7 +198,6 @@ def compare_command(
     _end(lines, f"compared over the {len(tables[0].query_ids)} questions that all hold")
 
 # %% ../../nbs/evaluation/command.ipynb #0a0c4c7e
-@command
 def browsecomp_command(
     runs:str, # Folder of run files, or a .jsonl of BrowseComp-Plus runs
     out:str="", # A folder for run files in that benchmark's form, or a .jsonl for encrypted runs

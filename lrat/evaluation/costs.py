@@ -17,10 +17,11 @@ import numpy as np
 from fastcore.script import Param
 from .browsecomp import iterate_browsecomp
 from ..core.files import need, progress, read_json, read_jsonl, read_lines, write_jsonl
-from .scores import estimate
+from .statistics import estimate
 from ..agents.scripted import PERSONAS
 from ..trajectories.trajectory import BROWSE_TOOLS, SEARCH_TOOLS, Trajectory
-from ..core.settings import InputError, LratError, command, project_root
+from ..core.settings import InputError, LratError, project_root
+
 
 # %% ../../nbs/evaluation/costs.ipynb #48768b7a
 @dataclass(frozen=True)
@@ -285,7 +286,6 @@ def cost_rows(
     for n, (query_id, kind, model) in enumerate(zip(costs.query_ids, costs.kinds, costs.models)):
         yield {"source": source, "query_id": query_id, "kind": kind, "model": model or None} | {name: plain[name][n] for name in COSTS}
 
-@command
 def costs_command(
     runs:Param("Run folders, verdict files, .jsonl files of BrowseComp-Plus runs, or result files", str, nargs="+", opt=False),
     prices:str=None, # Price table: model, price of a million tokens read, of a million written, currency, with tabs between

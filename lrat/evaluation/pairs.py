@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 from ..core.files import open_atomic, progress, read_jsonl
-from .scores import Estimate
-from ..data.questions import Question, read_qrels, read_questions
+from .statistics import Estimate
+from ..data.questions import Question
 from ..trajectories.trajectory import trajectory_name
-from ..core.settings import InputError, LratError, require
+from ..core.settings import InputError, LratError
+from ..core.cli import require
 
 # %% ../../nbs/evaluation/pairs.ipynb #203b38b9
 def hash_text(

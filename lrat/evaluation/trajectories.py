@@ -11,15 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
-from .behaviour import TRANSITIONS, Observed, accuracy_by_evidence, observe_trajectories, transitions
-from .browses import DIFFERENCES, GROUPS, audit, reasoning_lengths
+from .behaviour import (
+    DIFFERENCES, GROUPS, TRANSITIONS, Observed, accuracy_by_evidence, audit, observe_trajectories, reasoning_lengths, transitions)
 from ..core.files import progress
-from ..judging.command import answer_is_correct
-from .scores import Estimate, estimate, resampled_means
+from ..judging.answers import answer_is_correct
+from .statistics import Estimate, estimate, resampled_means
 from .pairs import describe_pairs, draw_pairs, pair_statistics, read_pairs
 from ..data.questions import Question, read_qrels, read_questions
 from ..trajectories.trajectory import BROWSE_TOOLS, SEARCH_TOOLS, Trajectory, iterate_trajectories
-from ..core.settings import LratError, command
+from ..core.settings import LratError
+
 
 # %% ../../nbs/evaluation/trajectories.ipynb #964c1509
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,6 @@ def describe_behaviour(
     return "\n".join(lines)
 
 # %% ../../nbs/evaluation/trajectories.ipynb #0eb9564b
-@command
 def stats_command(
     source:str, # Folder of run files, or a file of training pairs
     questions:str=None, # TSV of the questions with their answers; default what stands in the runs

@@ -6,10 +6,8 @@
 __all__ = ['ROLES', 'IDS', 'text_of', 'message_events', 'is_chunk', 'merge_chunks', 'session_id_of', 'chat_sessions']
 
 # %% ../../nbs/importers/chat.ipynb #e6026976
-import json
 from collections.abc import Iterator
 from .sessions import Event, Notes, Session
-from .tools import parse
 
 # %% ../../nbs/importers/chat.ipynb #0cb53ad8
 _TEXT, _THINKING = ("text", "output_text", "input_text", "refusal"), ("thinking", "reasoning", "reasoning_text", "summary_text")

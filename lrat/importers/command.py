@@ -8,7 +8,7 @@ __all__ = ['FORMS', 'ACCOUNT', 'Form', 'likely_form', 'goes_on', 'import_traject
 # %% ../../nbs/importers/command.ipynb #62985a99
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from .langsmith import langsmith_sessions
 from .responses import response_sessions
 from ..trajectories.trajectory import BROWSE_TOOLS, SEARCH_TOOLS, Trajectory, iterate_trajectories, read_trajectory, trajectory_name, write_trajectory
 from .sessions import Notes, as_trajectory, cautiously, read_values
-from ..core.settings import InputError, LratError, command
+from ..core.settings import InputError, LratError
 from .opentelemetry import span_sessions
 from .tools import TOOLS, Tool, as_step, read_tools
 
@@ -209,7 +209,6 @@ def _nothing(source, form, notes):
     return f"{source}: nothing in it could be imported as the form {form!r} ({first}){hint}"
 
 # %% ../../nbs/importers/command.ipynb #34b29627
-@command
 def import_command(
     source:Param("A log or a folder of logs; for the form pairs the released file, or lrat-pairs to fetch it", str),
     form:Param("chat, responses, spans, langsmith, atif, runs, browsecomp, or pairs", str, required=True)=None,

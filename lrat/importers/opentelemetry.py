@@ -6,7 +6,7 @@
 __all__ = ['nested', 'spans_of', 'span_node', 'span_sessions']
 
 # %% ../../nbs/importers/opentelemetry.ipynb #4b4b36d5
-import json, re
+import re
 from collections.abc import Iterable, Iterator
 from .chat import ROLES, message_events, text_of
 from .sessions import Event, Notes, Session, cautiously

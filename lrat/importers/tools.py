@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from ..core.files import read_json, read_text, to_json
 from ..trajectories.trajectory import BROWSE_TOOLS, DIALECTS, SEARCH_TOOLS, Trajectory, Step, result_docids
-from ..core.settings import InputError, require
+from ..core.settings import InputError
+from ..core.cli import require
 
 # %% ../../nbs/importers/tools.ipynb #869cecb2
 KINDS = ("search", "browse", "other")

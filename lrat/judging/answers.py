@@ -4,20 +4,22 @@
 
 # %% auto #0
 __all__ = ['JUDGE_SAMPLING', 'ANSWER_VERDICTS', 'USELESS', 'ENOUGH', 'answer_prompt', 'read_correct', 'AnswerJudge',
-           'judge_answers', 'read_answer_verdicts']
+           'judge_answers', 'read_answer_verdicts', 'same_answer', 'answer_is_correct']
 
 # %% ../../nbs/judging/answers.ipynb #bcd12e01
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from ..core.files import digest, need, progress, read_jsonl, to_json, write_jsonl
-from ..llm.client import ChatModel, ModelFailure, fill_prompt, load_prompt
+from ..llm.client import ChatModel, fill_prompt, load_prompt
+from ..llm.http import ModelFailure
 from ..data.questions import Question
 from ..trajectories.trajectory import Trajectory, iterate_trajectories
 from ..core.settings import InputError, LratError
+import unicodedata
 
 # %% ../../nbs/judging/answers.ipynb #50a39ad2
 JUDGE_SAMPLING = { # Values sent with each request
@@ -161,3 +163,29 @@ def read_answer_verdicts(
         stale = seen is not None and seen != _seen(Question(run.query_id, "", key), run.final_answer)
         return None if stale else {"correct": True, "incorrect": False}.get(verdict)
     return correct
+
+# %% ../../nbs/judging/answers.ipynb #cb8f3834
+def _words(text):
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    return [w for w in re.sub(r"[\W_]+", " ", plain.replace("'", "").replace("’", "")).split() if w not in ("a", "an", "the")]
+
+def same_answer(
+    predicted:str, # What an agent answers
+    expected:str, # The key: a short answer
+)->bool:
+    "Do the two agree, by the rule above?"
+    keys = [words for text in (expected, re.sub(r"\s*\([^()]*\)$", "", expected)) if (words := _words(text))]
+    first = next(iter(predicted.strip().splitlines()), "").strip(" *_\"")
+    given = _words(first)
+    if not keys or not given: return bool(given or expected.strip()) and predicted.strip() == expected.strip()
+    if given in keys: return True
+    if not first.endswith((".", "!", "?", ":")): return False
+    return any(given[n:n + len(key)] == key for key in keys if len(given) >= len(key) + 4 for n in range(len(given)))
+
+def answer_is_correct(
+    answer:str|None, # The key; without one no answer is right
+    run:Trajectory,
+)->bool:
+    "Does the run end in the right answer? A failed run never does"
+    if answer is None or run.final_answer is None or run.status.startswith("failed"): return False
+    return same_answer(run.final_answer, str(answer))

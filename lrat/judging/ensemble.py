@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from .judge import JudgedBrowse, Decision, Judge, adecide
 from ..core.files import digest
-from ..llm.client import wait_for
+from ..llm.http import wait_for
 from ..core.settings import LratError
 
 # %% ../../nbs/judging/ensemble.ipynb #9d4979dc

@@ -9,7 +9,8 @@ __all__ = ['FORMS', 'judge_prompt', 'read_verdict', 'LLMJudge']
 import asyncio, re, sys
 from .judge import JudgedBrowse, Decision
 from ..core.files import digest, to_json
-from ..llm.client import ChatModel, ModelFailure, fill_prompt, load_prompt, wait_for
+from ..llm.client import ChatModel, fill_prompt, load_prompt
+from ..llm.http import ModelFailure, wait_for
 from ..core.settings import LratError
 
 # %% ../../nbs/judging/llm.ipynb #d8d4184a

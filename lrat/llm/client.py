@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from .http import ModelFailure, StandIn, in_background, stand_in, wait_for
+from .http import in_background, wait_for
 from ..core.files import read_text, to_json
 from .replay import open_endpoint
 from ..core.settings import InputError, LratError

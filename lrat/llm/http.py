@@ -12,7 +12,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ..core.files import to_json
-from ..core.settings import LratError, require
+from ..core.settings import LratError
+from ..core.cli import require
 
 # %% ../../nbs/llm/http.ipynb #1cdeb06c
 class _Background:

@@ -6,7 +6,7 @@
 __all__ = ['Replay', 'Recorder', 'open_endpoint']
 
 # %% ../../nbs/llm/replay.ipynb #eaccff45
-import json, re
+import re
 from pathlib import Path
 from .http import Endpoint
 from ..core.files import digest, need, read_jsonl, to_json

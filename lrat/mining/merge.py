@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.script import Param
 from ..core.files import need, open_atomic, parse_object, progress, read_json, sha256_file, to_json, write_json
-from ..core.settings import InputError, LratError, command
+from ..core.settings import InputError, LratError
 from .weights import weight_scale
 
 # %% ../../nbs/mining/merge.ipynb #3c353a7c
@@ -143,7 +143,6 @@ def merge_pairs(
     return account
 
 # %% ../../nbs/mining/merge.ipynb #124c24ca
-@command
 def merge_command(
     files:Param("Files of training pairs, two or more", str, nargs="+"),
     out:Param("Pairs to write", str, required=True)=None,

@@ -15,13 +15,13 @@ from fastcore.script import Param
 from .pairs import candidates, segment_fields
 from ..data.corpus import Corpus, open_corpus
 from ..core.files import digest, open_atomic, progress, read_json, read_lines, to_json, write_json
-from ..judging.command import answer_is_correct
+from ..judging.answers import answer_is_correct
 from ..core.parallel import map_shards
 from ..data.questions import Question, read_questions
 from ..retrieval.retriever import load_tokenizer
 from .rules import PRESETS, TIERS, MiningRules, mining_rules, parse_changes
 from ..trajectories.trajectory import read_trajectory
-from ..core.settings import InputError, LratError, code_version, command
+from ..core.settings import InputError, LratError, code_version
 from ..judging.verdicts import Verdicts, read_verdicts
 from .weights import Scale, weight_scale
 
@@ -241,7 +241,6 @@ def listing(
     return ", ".join(f"{count} x {why}" for why, count in sorted(skipped.items())) or "nothing"
 
 # %% ../../nbs/mining/15_mine.ipynb #be9fa6ab
-@command
 def mine_command(
     runs:Param("Folders of run files; their pairs share one scale of weights", str, nargs="+"),
     corpus:Param("Corpus that gives the texts", str, required=True)=None,

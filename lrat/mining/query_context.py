@@ -11,7 +11,8 @@ from pathlib import Path
 from fastcore.script import Param
 from ..core.files import need, progress, read_jsonl, write_jsonl
 from ..trajectories.trajectory import Trajectory, Search, iterate_trajectories
-from ..core.settings import InputError, command
+from ..core.settings import InputError
+
 
 # %% ../../nbs/mining/query_context.ipynb #6865651c
 def reasoning_before(
@@ -57,7 +58,6 @@ def _asked(run, name, step, query):
     return next((s for s in reversed(run.searches()) if s.step <= step and s.query == query), None)
 
 # %% ../../nbs/mining/query_context.ipynb #b03e933f
-@command
 def context_command(
     pairs:Param("JSON lines of pairs, as lrat mine writes them", str),
     runs:Param("The folders of runs that were mined, in the same order", str, nargs="+"),

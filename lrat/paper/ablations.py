@@ -13,7 +13,7 @@ from .results import result_row
 from ..core.settings import Settings
 from .training import pairs_seen
 from ..pipeline.variants import VariantPipeline
-from ..mining.subsets import Variant
+from ..pipeline.systems import Variant
 
 # %% ../../nbs/paper/ablations.ipynb #60013346
 def variant_rows(

@@ -7,7 +7,8 @@ __all__ = ['cost_table']
 
 # %% ../../nbs/paper/costs.ipynb #e90b4a96
 from ..evaluation.costs import COSTS, Prices, StageCost, add_costs, stage_costs, total_text
-from .results import ARTEFACTS, Table
+from .results import ARTEFACTS
+from .tables import Table
 
 # %% ../../nbs/paper/costs.ipynb #e4dff0f6
 _SUMS = ("tool_calls", "model_calls", "read_tokens", "written_tokens")

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from ..core.files import digest, need, open_atomic, read_text
-from .results import cell_key, headline_rows, load_results, Table
-from ..core.settings import InputError, LratError, command, project_root, require
+from .results import load_results
+from .tables import Table, cell_key, headline_rows
+from ..core.settings import InputError, LratError, project_root
+from ..core.cli import require
 
 # %% ../../nbs/paper/expected.ipynb #4b77a059
 FIELDS = ("benchmark", "agent", "retriever", "system", "base", "split", "metric") # As in `cell_key`
@@ -154,7 +156,6 @@ def expected_table(
     return Table("Against the expected values", ("artefact", "status", *STATUSES, "not expected", "furthest off"), rows, 2)
 
 # %% ../../nbs/paper/expected.ipynb #f5f5c04a
-@command
 def expected_command(
     profile:str="mini", # smoke, mini or paper
     write:bool=False, # Take what is recorded as expected from now on

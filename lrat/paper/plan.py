@@ -15,7 +15,7 @@ from ..pipeline.pipeline import Pipeline
 from ..agents.scripted import PERSONAS
 from ..pipeline.systems import loop_name, size_name
 from .results import ARTEFACTS
-from ..core.settings import PAIRS, LratError, Settings, load_settings
+from ..core.settings import PAIRS, LratError, Settings
 
 # %% ../../nbs/paper/plan.ipynb #b1fca385
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from .costs import cost_table
 from ..evaluation.costs import Prices
-from .expected import Check, check_expected, expected_table
+from .expected import check_expected, expected_table
 from .figures import load_figures
 from ..core.files import open_atomic, read_json
 from ..evaluation.scores import METRICS
-from .results import (ARTEFACTS, BENCHMARKS, PAPER_NOTES, SYSTEMS, Table, format_value, headline_rows, load_results,
-                          paper_tables, results_folder, results_tables)
-from ..core.settings import LratError, load_settings, project_root
+from .results import ARTEFACTS, BENCHMARK_LABELS, SYSTEM_LABELS, load_results, results_folder
+from .tables import Table, format_value, headline_rows, paper_tables, results_tables
+from .printed import PAPER_NOTES
+from ..core.settings import load_settings, project_root
 
 # %% ../../nbs/paper/report.ipynb #a00c0d33
 def verdict(
@@ -57,8 +58,8 @@ def comparison_sentence(
     rows:list[dict], # All rows of its artefact, with each seed's own
 )->str:
     "One sentence: who, what, by how much, and each training seed alone"
-    system, base = (SYSTEMS.get(row[k], row[k]) for k in ("system", "base"))
-    who = f"{system} against {base}{_encoder(row)}, {BENCHMARKS.get(row['benchmark'], row['benchmark'])}"
+    system, base = (SYSTEM_LABELS.get(row[k], row[k]) for k in ("system", "base"))
+    who = f"{system} against {base}{_encoder(row)}, {BENCHMARK_LABELS.get(row['benchmark'], row['benchmark'])}"
     agent = f", {row['agent']} agent" if row["agent"] else ""
     change = f"{_from_to(row)}{difference_text(row)}"
     text = f"{who}{agent}: {METRICS[row['metric']].label}: {verdict(row)}, {change}, n = {row['n']}."
@@ -113,8 +114,8 @@ def headline(
 def _headline_row(row, rows):
     factor, end = (100, "%") if row["unit"] == "share" else (1, "")
     change = " to ".join(f"{row[k] * factor:.1f}{end}" for k in ("base_value", "system_value") if k in row) or "-"
-    names = [SYSTEMS.get(row[k], row[k]).removeprefix("control: ") for k in ("system", "base")]
-    where = BENCHMARKS.get(row["benchmark"], row["benchmark"]).partition(",")[0]
+    names = [SYSTEM_LABELS.get(row[k], row[k]).removeprefix("control: ") for k in ("system", "base")]
+    where = BENCHMARK_LABELS.get(row["benchmark"], row["benchmark"]).partition(",")[0]
     each = ", ".join(format_value(r).split(" ")[0] for r in _alone(row, rows)) or "-"
     return (f"{names[0]} against {names[1]}{_encoder(row)}, {where}", row["agent"] or "-", METRICS[row["metric"]].label, change,
             difference_text(row), each, verdict(row))

@@ -16,7 +16,8 @@ from ..pipeline.pipeline import released_pairs
 from .plan import describe_plan, left_out, make_plan
 from .report import MADE_BY, build_report
 from .results import ARTEFACTS
-from ..core.settings import LratError, Settings, code_version, command, load_settings, project_root, require
+from ..core.settings import LratError, Settings, code_version, load_settings, project_root
+from ..core.cli import require
 
 # %% ../../nbs/paper/runner.ipynb #07c497f4
 def find_notebooks(
@@ -143,7 +144,6 @@ def describe(
     return f"    FAILED in {where}: {outcome['error']}\n    open {outcome['copy']}"
 
 # %% ../../nbs/paper/runner.ipynb #53eec391
-@command
 def run_command(
     notebooks:Param("Notebooks by name or number; none for all experiments", str, opt=False, nargs="*"),
     profile:str="smoke", # smoke, mini or paper

@@ -12,20 +12,22 @@ import copy, dataclasses, json, math, os, re
 from dataclasses import dataclass
 from pathlib import Path
 from ..agents.loop import Budget
-from ..judging.answers import JUDGE_SAMPLING, AnswerJudge, judge_answers, read_answer_verdicts
-from ..data.assets import model_path
+from ..judging.answers import JUDGE_SAMPLING, AnswerJudge, answer_is_correct, judge_answers, read_answer_verdicts
 from ..data.published import import_pairs
 from ..agents.collect import collect, open_policy
 from ..data.corpus import open_corpus
 from ..data.fanoutqa import build_fanoutqa
 from ..core.files import read_json
 from ..retrieval.index import build_index, open_index
-from ..judging.command import answer_is_correct, judge_trajectories, make_judge
+from ..judging.command import make_judge
+from ..judging.judge import judge_trajectories
 from ..evaluation.scores import ScoreTable, score_rankings, score_trajectories
-from ..mining.mine import mine_to_file, mining_rules
+from ..mining.mine import mine_to_file
+from ..mining.rules import mining_rules
 from ..llm.client import ChatModel
 from ..data.questions import read_qrels, read_questions, read_trec_run, write_trec_run
-from .systems import Recipe, loop_name, recipes, select_trajectories, take_pairs
+from .systems import Recipe, loop_name, recipes
+from ..mining.subsets import select_trajectories, take_pairs
 from ..core.settings import AgentSettings, InputError, LratError, RetrieverSettings, Settings, TrainingSettings, WorldSettings, project_root
 from ..evaluation.position_bias import Shuffled
 from ..core.stages import Stage, run_stage
@@ -171,11 +173,11 @@ class Pipeline:
     def data(self)->Stage:
         "Corpora, questions and judgements"
         if self.settings.world.corpus == "wikipedia-leads":
-            return self._stage("world", make_world, "world fanoutqa", {"world": _plain(self.settings.world), "seed": self.settings.seed})
+            return self._stage("world", make_world, "data.synthetic data.fanoutqa", {"world": _plain(self.settings.world), "seed": self.settings.seed})
         if "published" in self.used: return self.used["published"] # Hashing millions of documents once is enough
         folder = project_root()/"data"/self.settings.profile
         stems = [b for b in (self.settings.world.in_domain, self.settings.world.out_of_domain, self.settings.world.leaf) if b]
-        return self._stage("published", link_published, "questions", {"stems": stems, "train": self.settings.mining.pairs == "mine"}, data=folder)
+        return self._stage("published", link_published, "data.questions", {"stems": stems, "train": self.settings.mining.pairs == "mine"}, data=folder)
 
     def index(self,
         system:str, # bm25, base, a trained system, or the name of another encoder
@@ -188,7 +190,7 @@ class Pipeline:
         elif system not in ("bm25", "base"): retriever = retriever | {"model": system}
         kind = "bm25" if system == "bm25" else "dense"
         name = f"index-{_file_name(system)}{f'-{seed}' if model else ''}{'' if corpus == 'corpus.jsonl' else '-' + corpus.split('.')[0]}"
-        return self._stage(name, make_index, "bm25 index" if kind == "bm25" else "index", {"corpus": corpus, "kind": kind, "retriever": retriever},
+        return self._stage(name, make_index, "retrieval.bm25 retrieval.index" if kind == "bm25" else "retrieval.index", {"corpus": corpus, "kind": kind, "retriever": retriever},
                            data=self.data(), **({"model": model} if model else {}))
 
     def runs(self,
@@ -209,14 +211,14 @@ class Pipeline:
                          *([f"k{k}"] if k else []), *([f"part{part[0]}"] if part else []), *(["shuffled"] if shuffle is not None else [])])
         chosen = {"part": list(part)} if part else {}
         if shuffle is not None: chosen["shuffle"] = shuffle
-        return self._stage(name, make_runs, "collection policies index shuffling", chosen | {"questions": about.stem, "policy": policy, "rounds": rounds,
+        return self._stage(name, make_runs, "agents.collect agents.scripted retrieval.index evaluation.position_bias", chosen | {"questions": about.stem, "policy": policy, "rounds": rounds,
             "retriever": self._retriever | ({"k": k} if k else {}), "agent": self._agent, "seed": self.settings.seed},
             data=self.data(), index=self.index(system, seed, about.corpus))
 
     def verdicts(self, runs:Stage)->Stage:
         "Verdicts on what was opened in some runs"
         mining = self.settings.mining
-        return self._stage(runs.name.replace("runs", "verdicts", 1), make_verdicts, "judge",
+        return self._stage(runs.name.replace("runs", "verdicts", 1), make_verdicts, "judging.command",
                            {"judge": mining.judge, "endpoint": self.settings.agent.endpoint, "model": mining.judge_model}, runs=runs)
 
     def collected(self, system:str, seed:int=0)->list[Stage]:
@@ -234,21 +236,21 @@ class Pipeline:
         runs = self.collected(system, seed)
         verdicts = [self.verdicts(r) for r in runs]
         if recipe.correct is False:
-            runs = [self._stage(f"wrong-{r.name}", make_selected, "recipes", {"correct": False}, data=self.data(), runs=r) for r in runs]
+            runs = [self._stage(f"wrong-{r.name}", make_selected, "mining.subsets", {"correct": False}, data=self.data(), runs=r) for r in runs]
         name = dataclasses.replace(recipe, pairs=None).name
-        pairs = self._stage(f"pairs-{name}{f'-{seed}' if recipe.loop > 1 else ''}", make_pairs, "mining",
+        pairs = self._stage(f"pairs-{name}{f'-{seed}' if recipe.loop > 1 else ''}", make_pairs, "mining.mine",
             {"preset": recipe.preset, "tokenizer": self.settings.retriever.model, "correct_only": recipe.correct is True},
             data=self.data(), runs=runs, verdicts=verdicts)
         return self._part(pairs, recipe)
 
     def _released(self):
         if "pairs-hub" in self.used: return self.used["pairs-hub"]
-        return self._stage("pairs-hub", make_released, "benchmarks", {}, released=released_pairs(self.settings))
+        return self._stage("pairs-hub", make_released, "data.published", {}, released=released_pairs(self.settings))
 
     def _part(self, pairs, recipe):
         "So many of the pairs as the recipe says"
         if not recipe.pairs: return pairs
-        return self._stage(f"pairs-{recipe.name}", make_subset, "recipes", {"size": recipe.pairs, "seed": self.settings.seed}, pairs=pairs)
+        return self._stage(f"pairs-{recipe.name}", make_subset, "mining.subsets", {"size": recipe.pairs, "seed": self.settings.seed}, pairs=pairs)
 
     def training(self, system:str, seed:int=0)->TrainingSettings:
         "How a system is trained: `max_steps` is a limit, so that a small set of pairs is not gone through more often than `epochs` says"
@@ -258,21 +260,21 @@ class Pipeline:
 
     def model(self, system:str, seed:int)->Stage:
         "The retriever trained on a system's pairs with one seed"
-        return self._stage(f"model-{self.recipe(system).name}-{seed}", make_model, "training", {"retriever": self._retriever,
+        return self._stage(f"model-{self.recipe(system).name}-{seed}", make_model, "training.train", {"retriever": self._retriever,
             "training": _plain(self.training(system, seed)), "seed": seed}, pairs=self.pairs(system, seed))
 
     def ranking(self, benchmark:str, system:str, seed:int=0)->Stage:
         "The retriever's own results for the questions of a benchmark, without an agent"
         system, about = self._canonical(system), BENCHMARKS[benchmark]
         name = f"ranking-{benchmark}-{_file_name(system)}{f'-{seed}' if system in self.trained else ''}"
-        return self._stage(name, make_ranking, "index questions", {"questions": about.stem, "k": 10}, data=self.data(),
+        return self._stage(name, make_ranking, "retrieval.index data.questions", {"questions": about.stem, "k": 10}, data=self.data(),
                            index=self.index(system, seed, about.corpus))
 
     def answers(self, benchmark:str, runs:Stage)->Stage|None:
         "A model's verdicts on the answers of some runs; None where the rule for short answers decides, or nothing does"
         about, model = BENCHMARKS[benchmark], self.settings.evaluation.answer_judge
         if model == "rule" or not about.answers: return None
-        return self._stage(runs.name.replace("runs", "answers", 1), make_answers, "answer_judge",
+        return self._stage(runs.name.replace("runs", "answers", 1), make_answers, "judging.answers",
                            {"questions": about.stem, "endpoint": self.settings.agent.endpoint, "model": model}, data=self.data(), runs=runs)
 
     def scores(self, benchmark:str, policy:str, system:str, seed:int=0, k:int|None=None)->ScoreTable:

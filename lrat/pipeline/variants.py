@@ -20,7 +20,8 @@ from ..data.questions import Question, read_qrels, read_trec_run, write_qrels, w
 from ..core.settings import LratError, RetrieverSettings, Settings, TrainingSettings
 from ..core.stages import Stage
 from ..training.train import train
-from ..mining.subsets import Variant, general_wanted, hold_out, mix_pairs
+from ..mining.subsets import general_wanted, hold_out, mix_pairs
+from .systems import Variant
 
 # %% ../../nbs/pipeline/variants.ipynb #ac1a719b
 def _general_queries(data, index, stems, count, seed):
@@ -95,12 +96,12 @@ class VariantPipeline(Pipeline):
     def general(self)->Stage:
         "General queries"
         about, inputs = self._general()
-        return self._stage("general", make_general, "general", about | {"kept": KEPT}, **inputs)
+        return self._stage("general", make_general, "training.general_queries", about | {"kept": KEPT}, **inputs)
 
     def split(self, system:str, seed:int=0)->Stage:
         "A variant's pairs without those that are kept back, and the queries made of these"
         variant = self.recipe(system)
-        return self._stage(f"split-{variant.name}-held{variant.held_out:g}", make_split, "variants", {"share": variant.held_out,
+        return self._stage(f"split-{variant.name}-held{variant.held_out:g}", make_split, "mining.subsets", {"share": variant.held_out,
                            "seed": self.settings.seed}, pairs=super().pairs(system, seed))
 
     def pairs(self, system:str, seed:int=0)->Stage:
@@ -109,10 +110,10 @@ class VariantPipeline(Pipeline):
         if not variant: return pairs
         if variant.held_out: pairs = self.split(system, seed)
         if variant.changes.get("query_form", "query") != "query":
-            pairs = self._stage(f"context-{variant.name}", make_context, "pair_context", {}, pairs=pairs, runs=self.collected(system, seed))
+            pairs = self._stage(f"context-{variant.name}", make_context, "mining.query_context", {}, pairs=pairs, runs=self.collected(system, seed))
         if not variant.mixed: return pairs
         about, inputs = self._general()
-        return self._stage(f"mixed-{variant.name}-{variant.mixed:g}", make_mixed, "variants general", about | {"share": variant.mixed},
+        return self._stage(f"mixed-{variant.name}-{variant.mixed:g}", make_mixed, "mining.subsets training.general_queries", about | {"share": variant.mixed},
                            pairs=pairs, **inputs)
 
     def training(self, system:str, seed:int=0)->TrainingSettings:
@@ -129,10 +130,10 @@ class VariantPipeline(Pipeline):
         if not variant: return super().model(system, seed)
         training, about = self.training(system, seed), {"retriever": self._retriever, "seed": seed}
         name, about = f"model-{variant.label}-{seed}", about | {"training": dataclasses.asdict(training)}
-        if training.distillation_weight: model = self._stage(name, make_kept, "training", about, pairs=self.pairs(system, seed), general=self.general())
-        else: model = self._stage(name, make_model, "training", about, pairs=self.pairs(system, seed))
+        if training.distillation_weight: model = self._stage(name, make_kept, "training.train", about, pairs=self.pairs(system, seed), general=self.general())
+        else: model = self._stage(name, make_model, "training.train", about, pairs=self.pairs(system, seed))
         if variant.share == 1: return model
-        return self._stage(f"{name}-share-{variant.share:g}", make_average, "averaging", {"base": self.settings.retriever.model,
+        return self._stage(f"{name}-share-{variant.share:g}", make_average, "training.averaging", {"base": self.settings.retriever.model,
                            "share": variant.share}, model=model)
 
     def index(self, system:str, seed:int=0, corpus:str="corpus.jsonl")->Stage:
@@ -140,11 +141,11 @@ class VariantPipeline(Pipeline):
         variant = self._variant(system) if system in self.trained else None
         if not variant or not variant.query_tokens: return super().index(system, seed, corpus)
         retriever = self._retriever | {"query_max_length": variant.query_tokens}
-        return self._stage(f"index-{variant.label}-{seed}", make_index, "index", {"corpus": corpus, "kind": "dense", "retriever": retriever},
+        return self._stage(f"index-{variant.label}-{seed}", make_index, "retrieval.index", {"corpus": corpus, "kind": "dense", "retriever": retriever},
                            data=self.data(), model=self.model(system, seed))
 
     def development(self, judged:Stage, system:str, seed:int=0)->ScoreTable:
         "Retrieval scores of a system on the queries that a stage keeps for development"
         name = f"development-{judged.name}-{self.index(system, seed).name}"
-        ranking = self._stage(name, make_ranking, "index questions", {"questions": "held", "k": 10}, data=judged, index=self.index(system, seed))
+        ranking = self._stage(name, make_ranking, "retrieval.index data.questions", {"questions": "held", "k": 10}, data=judged, index=self.index(system, seed))
         return score_rankings(read_trec_run(ranking/"run.trec"), read_qrels(judged/"held.qrels"))

@@ -16,7 +16,8 @@ from .dense import DenseRetriever, on_gpus
 from .encoder import Encoder
 from ..core.files import progress, read_json
 from .retriever import Hit, best_hits
-from ..core.settings import LratError, require
+from ..core.settings import LratError
+from ..core.cli import require
 from .shards import map_vectors, shards
 
 # %% ../../nbs/retrieval/ann.ipynb #4fdc6231

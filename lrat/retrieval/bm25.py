@@ -11,7 +11,8 @@ from pathlib import Path
 from ..data.corpus import Corpus, Document
 from ..core.files import progress
 from .retriever import Hit, best_hits
-from ..core.settings import LratError, require
+from ..core.settings import LratError
+from ..core.cli import require
 
 # %% ../../nbs/retrieval/04_bm25.ipynb #132b314a
 def java_home()->Path:

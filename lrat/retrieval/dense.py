@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from ..data.corpus import Corpus, Document
 from .encoder import Encoder
-from .encode import build_dense, shard_paths
 from .retriever import Hit, best_hits
-from ..core.settings import LratError, require
+from ..core.settings import LratError
+from ..core.cli import require
 from .shards import map_vectors, read_shard, shards
 
 # %% ../../nbs/retrieval/06_dense.ipynb #67d8ea37

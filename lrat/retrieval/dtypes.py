@@ -8,7 +8,8 @@ __all__ = ['PRECISIONS', 'fast_bf16', 'check_precision', 'autocast', 'int8_weigh
 # %% ../../nbs/retrieval/dtypes.ipynb #6e4c44a4
 import contextlib, functools
 from pathlib import Path
-from ..core.settings import LratError, require
+from ..core.settings import LratError
+from ..core.cli import require
 
 # %% ../../nbs/retrieval/dtypes.ipynb #bf967f86
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")

@@ -13,7 +13,8 @@ import lrat
 from ..data.corpus import Corpus, open_corpus
 from .encoder import Encoder
 from ..core.files import progress, to_json
-from ..core.settings import LratError, require
+from ..core.settings import LratError
+from ..core.cli import require
 from .shards import STORES, shard_paths, stands, write_shard
 
 # %% ../../nbs/retrieval/encode.ipynb #aa17d147

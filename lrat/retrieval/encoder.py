@@ -12,7 +12,8 @@ import numpy as np
 from ..data.assets import model_path
 from ..core.files import sha256_file
 from .dtypes import autocast, check_precision, prepared
-from ..core.settings import LratError, RetrieverSettings, require
+from ..core.settings import LratError, RetrieverSettings
+from ..core.cli import require
 
 # %% ../../nbs/retrieval/05_encoder.ipynb #d56380a0
 def pool(

@@ -15,13 +15,14 @@ from .ann import ApproximateRetriever, build_approximate, measured_recall, writt
 from ..data.assets import ASSETS
 from .bm25 import B, K1, BM25Retriever, build_bm25
 from ..data.corpus import Corpus, open_corpus
-from .dense import DenseRetriever, build_dense
-from .encode import check_build
+from .dense import DenseRetriever
+from .encode import build_dense, check_build
 from ..core.files import need, read_json, to_json, write_json
 from .fusion import DEPTH, RANK_CONSTANT, HybridRetriever
 from .reasonir import REASONIR, open_encoder
 from .retriever import Retriever, retriever_kind, snippet
-from ..core.settings import LratError, RetrieverSettings, command
+from ..core.settings import LratError, RetrieverSettings
+
 
 # %% ../../nbs/retrieval/index.ipynb #0b1dcf04
 @dataclass
@@ -194,7 +195,6 @@ def open_index(
     return kind_of(about["kind"]).open(folder, about, corpus, model)
 
 # %% ../../nbs/retrieval/index.ipynb #595b96eb
-@command
 def index_command(
     corpus:str, # JSON lines, Parquet or a saved dataset; or wikipedia-leads
     out:Param("Folder for the index", str, required=True)=None,
@@ -219,7 +219,6 @@ def index_command(
     recall = f", recall@{about['k']} {about['recall']} against exact search ({about['queries']} titles as queries)" if "recall" in about else ""
     print(f"{out}: {about['kind']} index of {about['documents']} documents{recall}")
 
-@command
 def search_command(
     index:str, # Folder made by lrat index
     query:str, # What to search for

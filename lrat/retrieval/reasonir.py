@@ -12,7 +12,8 @@ import numpy as np
 from ..data.assets import model_path
 from .encoder import Encoder, load_weights, make_encoder
 from ..core.files import sha256_file
-from ..core.settings import LratError, RetrieverSettings, require
+from ..core.settings import LratError, RetrieverSettings
+from ..core.cli import require
 
 # %% ../../nbs/retrieval/reasonir.ipynb #073025cb
 REASONIR = RetrieverSettings(

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 from ..data.assets import model_path
 from ..data.corpus import Document
-from ..core.settings import LratError, require
+from ..core.settings import LratError
+from ..core.cli import require
 
 # %% ../../nbs/retrieval/03_retriever.ipynb #1076ae0e
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from .encoder import Encoder
 from ..core.files import open_atomic, progress
 from .index import build_index, open_index
 from ..data.questions import read_questions
-from ..core.settings import InputError, LratError, RetrieverSettings, command
+from ..core.settings import InputError, LratError, RetrieverSettings
 from .shards import read_shard, shards, write_shard
 
 # %% ../../nbs/retrieval/tevatron.ipynb #f3719b32
@@ -103,7 +103,6 @@ def _write(path, vectors, ids):
     with open_atomic(path, "wb") as file: pickle.dump((np.array(vectors, np.float32), list(ids)), file)
 
 # %% ../../nbs/retrieval/tevatron.ipynb #65790c6b
-@command
 def shards_command(
     action:str, # export or import
     source:str, # For export an index, for import pickles as a pattern in quotes

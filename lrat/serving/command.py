@@ -13,7 +13,8 @@ from .mcp import mcp_application, run_stdio
 from .recording import Recorder
 from ..retrieval.retriever import load_tokenizer
 from .service import Limits, Service, read_token
-from ..core.settings import LratError, code_version, command
+from ..core.settings import LratError, code_version
+
 
 # %% ../../nbs/serving/command.ipynb #4f5987c3
 PROTOCOLS = {"http": "/retrieve", "mcp": "/mcp", "stdio": ""} # And where each is found
@@ -46,7 +47,6 @@ def about(service:Service)->dict:
     return said | ({"documents": len(corpus)} if corpus is not None else {}) | {"recording": service.recorder is not None}
 
 # %% ../../nbs/serving/command.ipynb #fca03aa5
-@command
 def serve_command(
     index:str, # Folder made by lrat index
     protocol:str="http", # http (Search-R1's interface), mcp (over HTTP) or stdio (MCP)

@@ -14,7 +14,8 @@ from ..llm.http import short_pauses
 from ..core.files import to_json
 from .recording import SessionKey
 from .service import Caller, Refused, Service, is_loopback, shows_token
-from ..core.settings import LratError, require
+from ..core.settings import LratError
+from ..core.cli import require
 
 # %% ../../nbs/serving/http.ipynb #7c556873
 BODY_SECONDS = 30 # A request must have arrived by then

@@ -13,7 +13,7 @@ from .http import GRACE_SECONDS, PROTOCOL_SESSION, caller_of, finish, guarded_ap
 from .recording import SessionKey
 from ..trajectories.trajectory import format_document, format_results
 from .service import Caller, Refused, Service
-from ..core.settings import require
+from ..core.cli import require
 
 # %% ../../nbs/serving/mcp.ipynb #ba95a345
 def mcp_caller(

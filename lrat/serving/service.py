@@ -16,7 +16,8 @@ from ..data.corpus import Document
 from ..core.files import read_text
 from .recording import Recorder, SessionKey
 from ..retrieval.retriever import Hit, Retriever, snippet
-from ..core.settings import InputError, LratError, require
+from ..core.settings import InputError, LratError
+from ..core.cli import require
 
 # %% ../../nbs/serving/service.ipynb #60f95eff
 class Refused(LratError):

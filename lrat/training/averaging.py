@@ -12,7 +12,8 @@ from ..data.assets import model_path
 from .base_model import load_base
 from ..core.files import open_atomic, read_json, sha256_folder, write_json
 from .export import model_card
-from ..core.settings import LratError, command, require
+from ..core.settings import LratError
+from ..core.cli import require
 
 # %% ../../nbs/training/averaging.ipynb #aa4ee2f7
 def average_models(
@@ -51,7 +52,6 @@ def _mix(model, base, share):
             if tensor.is_floating_point(): tensor.lerp_(before[name], 1 - share)
 
 # %% ../../nbs/training/averaging.ipynb #052dabed
-@command
 def average_command(
     base:str, # Asset name, folder or hub id of the base
     trained:str, # Folder that lrat train made from it

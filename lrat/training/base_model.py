@@ -9,7 +9,8 @@ __all__ = ['POOLINGS', 'choose_pooling', 'load_tokenizer_for', 'load_base', 'mer
 from pathlib import Path
 from ..retrieval.encoder import load_own_tokenizer, load_weights
 from ..core.files import read_json
-from ..core.settings import LratError, TrainingSettings, require
+from ..core.settings import LratError, TrainingSettings
+from ..core.cli import require
 
 # %% ../../nbs/training/base_model.ipynb #e0dc4b02
 POOLINGS = {"mean": ("mean", "pooling_mode_mean_tokens"), "cls": ("cls", "pooling_mode_cls_token"),

@@ -13,7 +13,8 @@ from .base_model import POOLINGS
 from ..retrieval.encoder import Encoder
 from ..core.files import open_atomic, read_json, write_json
 from ..retrieval.query_forms import query_form, write_query_form
-from ..core.settings import TRAINING_PRESETS, LratError, require
+from ..core.settings import TRAINING_PRESETS, LratError
+from ..core.cli import require
 
 # %% ../../nbs/training/export.ipynb #b2c15485
 def model_card(

@@ -9,13 +9,12 @@ __all__ = ['FORMS', 'LONGEST_NAME', 'common_properties', 'general_query', 'gener
 import heapq, itertools, re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
 from random import Random
 from ..data.corpus import Document
 from ..core.files import progress, write_jsonl
 from ..retrieval.index import open_index
 from ..retrieval.retriever import Retriever
-from ..core.settings import LratError, command
+from ..core.settings import LratError
 from ..data.lexicon import STOPWORDS
 from ..data.synthetic import Article, article_of, clauses
 
@@ -76,7 +75,6 @@ def with_neighbours(
         yield {"query": query, "documents": [base.document(d).text for d in docids], "docids": docids}
 
 # %% ../../nbs/training/general_queries.ipynb #6faa5d6a
-@command
 def general_command(
     index:str, # Index of the base, made by lrat index
     out:str="", # JSON lines to write, for lrat train --general

@@ -7,7 +7,8 @@ __all__ = ['text_key', 'positives_of_others', 'weighted_info_nce', 'kept_similar
 
 # %% ../../nbs/training/16_loss.ipynb #ad0d93bb
 import hashlib
-from ..core.settings import LratError, require
+from ..core.settings import LratError
+from ..core.cli import require
 
 # %% ../../nbs/training/16_loss.ipynb #d64a552c
 def text_key(

@@ -16,7 +16,8 @@ from .export import check_model, save_model
 from .dataset import GeneralTexts
 from .hub import push_to_hub
 from ..retrieval.query_forms import query_form
-from ..core.settings import TRAINING_PRESETS, LratError, TrainingSettings, code_version, command, load_settings, require
+from ..core.settings import TRAINING_PRESETS, LratError, TrainingSettings, code_version, load_settings
+from ..core.cli import require
 from .trainer import extended, last_checkpoint, make_model
 
 # %% ../../nbs/training/18_train.ipynb #c0c164a4
@@ -166,7 +167,6 @@ def _finish(trainer, base, work, out, report, pairs):
     shutil.rmtree(work)
 
 # %% ../../nbs/training/18_train.ipynb #0abd3027
-@command
 def train_command(
     pairs:str, # JSON lines of pairs, as lrat mine writes them
     model:str="all-MiniLM-L6-v2", # Asset name, folder or hub id of the base

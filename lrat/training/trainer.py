@@ -15,7 +15,8 @@ from ..retrieval.encoder import pool
 from ..core.files import read_json
 from .loss import kept_similarities, weighted_info_nce
 from .dataset import PairsFile
-from ..core.settings import InputError, LratError, TrainingSettings, require
+from ..core.settings import InputError, LratError, TrainingSettings
+from ..core.cli import require
 
 # %% ../../nbs/training/trainer.ipynb #c9b1eed9
 class PairsCollator:
