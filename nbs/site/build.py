@@ -60,9 +60,18 @@ def relinked(text, path):
     return re.sub(r"\]\((\.\./[^)#\s]+)\)", fixed, text)
 
 
+def entry(page):
+    "A line of a contents list; what has a number shows it"
+    page = Path(page)
+    target = str(page.with_suffix("")) if page.suffix in (".ipynb", ".md") else str(page)
+    if page.suffix != ".ipynb" or not re.match(r"\d\d_", page.name): return target
+    title = text_of(json.loads((NBS/page).read_text(encoding="utf-8"))["cells"][0]).splitlines()[0].removeprefix("# ")
+    return f"{page.name[:2]} {title} <{target}>"
+
+
 def toctree(caption, pages):
     "A contents list: in the sidebar under a caption, or within the page without one"
-    body = "\n".join(str(Path(page).with_suffix("")) if Path(page).suffix in (".ipynb", ".md") else str(page) for page in pages)
+    body = "\n".join(entry(page) for page in pages)
     options = [f":caption: {caption}", ":hidden:"] if caption else []
     return "\n".join(["```{toctree}", *options, ":maxdepth: 1", "", body, "```", ""])
 

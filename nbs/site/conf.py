@@ -8,7 +8,7 @@ html_show_sphinx = False
 html_copy_source = html_show_sourcelink = False
 nb_execution_mode = "off"  # The notebooks are shown as they were run
 nb_merge_streams = True
-nb_number_source_lines = False
+nb_code_prompt_show, nb_code_prompt_hide = "imports", "imports"
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
