@@ -5,8 +5,9 @@ pytest.importorskip("aiohttp", reason="the agents extra is not installed")
 from lrat.agents.loop import Budget
 from lrat.agents.chat import SPENT, ChatPolicy
 from lrat.agents.collect import collect
-from lrat.llm.client import ChatModel, completion
-from lrat.llm.http import ModelFailure, stand_in
+from lrat.llm.client import ChatModel
+from lrat.testing.server import completion, stand_in
+from lrat.llm.http import ModelFailure
 from lrat.trajectories.trajectory import read_trajectory
 from lrat.core.settings import LratError
 from small_agents import QUESTIONS, Words, first_words

@@ -4,11 +4,10 @@ import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
 from lrat.agents.loop import Budget
 from lrat.agents.presets import AGENTS, PRESETS, agent_named, open_agent, preset_for
-from lrat.agents.protocols import LONGEST, response
+from lrat.agents.protocols import LONGEST
+from lrat.testing.server import completion, response, stand_in
 from lrat.agents.chat import SPENT
 from lrat.agents.collect import collect, collect_command
-from lrat.llm.client import completion
-from lrat.llm.http import stand_in
 from lrat.paper.plan import MODELS
 from lrat.trajectories.trajectory import read_trajectory
 from lrat.core.settings import PROFILES, LratError

@@ -11,8 +11,8 @@ from lrat.agents.collect import collect
 from lrat.evaluation.costs import costs_command, read_prices, trajectory_costs
 from lrat.judging.llm import LLMJudge
 from lrat.judging.judge import judge_trajectories
-from lrat.llm.client import ChatModel, completion
-from lrat.llm.http import stand_in
+from lrat.llm.client import ChatModel
+from lrat.testing.server import completion, stand_in
 from lrat.paper.report import build_report
 from lrat.paper.results import record, result_row
 from lrat.trajectories.trajectory import Trajectory, Step, read_trajectory, write_trajectory

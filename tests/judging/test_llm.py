@@ -9,8 +9,8 @@ from lrat.judging.ensemble import Ensemble
 from lrat.judging.llm import LLMJudge
 from lrat.judging.command import judge_command, make_judge
 from lrat.judging.judge import judge_trajectories
-from lrat.llm.client import ChatModel, completion
-from lrat.llm.http import stand_in
+from lrat.llm.client import ChatModel
+from lrat.testing.server import completion, stand_in
 from lrat.core.settings import InputError, LratError
 from test_judge import rows, write_runs
 

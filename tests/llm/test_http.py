@@ -7,9 +7,10 @@ from lrat import endpoint as module
 from lrat.agents.loop import Budget, run_agents
 from lrat.agents.chat import ChatPolicy
 from lrat.agents.collect import collect
-from lrat.llm.http import Breaker, Endpoint, ModelFailure, background, stand_in, wait_for
+from lrat.llm.http import Breaker, Endpoint, ModelFailure, background, wait_for
+from lrat.testing.server import completion, stand_in
 from lrat.core.files import read_jsonl
-from lrat.llm.client import ChatModel, completion
+from lrat.llm.client import ChatModel
 from lrat.trajectories.trajectory import read_trajectory
 from lrat.core.settings import InputError, LratError
 from small_agents import QUESTIONS, Words, first_words
