@@ -113,7 +113,7 @@ def test_deadline_ends_retries():
 @pytest.mark.parametrize("page", ["<html><h1>Sign in</h1></html>", '{"error": "overloaded"}', '{"choices": []}', "{", ""])
 def test_what_is_no_completion_is_a_failure(tmp_path, page):
     with stand_in(lambda request: (200, page)) as server: _, run = ask(server, tmp_path)
-    assert run.status.startswith("failed: the answer is no chat completion") and run.final_answer is None
+    assert run.status.startswith("failed: the answer is not a chat completion") and run.final_answer is None
     assert "\n" not in run.status and "<" not in run.status
 
 @pytest.mark.parametrize("status, told", [(404, "check --model"), (401, "set OPENAI_API_KEY"), (403, "check OPENAI_API_KEY")])

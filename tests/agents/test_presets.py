@@ -138,7 +138,7 @@ def test_what_is_no_response_is_a_failure(body, tmp_path, monkeypatch):
         policy = open_agent("gpt-oss", server.url, "small")
         policy.model._server.attempts = 1
         collect(QUESTIONS[:1], Words(), policy, tmp_path, Budget(), first_words)
-    assert read_trajectory(tmp_path/"run_q00.json").status.startswith("failed: the answer is no response (")
+    assert read_trajectory(tmp_path/"run_q00.json").status.startswith("failed: the answer is not a response (")
 
 def test_every_model_of_the_paper_has_its_agent():
     for name in PROFILES["paper"].agent.policies:

@@ -32,7 +32,7 @@ def slow(request):
     (lambda request: completion("RELEVANT"), "unreadable reply: 'RELEVANT'"),
     (lambda request: completion(""), "unreadable reply: ''"),
     (lambda request: completion("<think>yes\nno wait"), "unreadable reply: ''"),
-    (lambda request: (200, "<html>yes</html>"), "the answer is no chat completion"),
+    (lambda request: (200, "<html>yes</html>"), "the answer is not a chat completion"),
     (lambda request: (200, '{"error": "overloaded"}'), "overloaded"),
     (lambda request: (503, "busy"), "status 503: busy"),
     (slow, "no reply within 0.2 seconds")])
