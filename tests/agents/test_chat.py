@@ -2,7 +2,7 @@
 import json, socket, threading, time
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
-from lrat.agents.loop import Budget
+from lrat.agents.actions import Budget
 from lrat.agents.chat import SPENT, ChatPolicy
 from lrat.agents.collect import collect
 from lrat.llm.client import ChatModel

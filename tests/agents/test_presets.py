@@ -2,7 +2,7 @@
 import dataclasses, json
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
-from lrat.agents.loop import Budget
+from lrat.agents.actions import Budget
 from lrat.agents.presets import AGENTS, PRESETS, agent_named, open_agent, preset_for
 from lrat.agents.protocols import LONGEST
 from lrat.testing.server import completion, response, stand_in

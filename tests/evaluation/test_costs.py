@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lrat.agents.loop import Budget
+from lrat.agents.actions import Budget
 from lrat.evaluation.browsecomp import iterate_browsecomp, write_browsecomp
 from lrat.agents.chat import ChatPolicy
 from lrat.agents.collect import collect

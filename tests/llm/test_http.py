@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
 from lrat.llm import http as module
-from lrat.agents.loop import Budget, run_agents
+from lrat.agents.loop import run_agents
+from lrat.agents.actions import Budget
 from lrat.agents.chat import ChatPolicy
 from lrat.agents.collect import collect
 from lrat.llm.http import Breaker, Endpoint, ModelFailure, background, wait_for
