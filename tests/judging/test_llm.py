@@ -9,8 +9,8 @@ from lrat.judging.ensemble import Ensemble
 from lrat.judging.llm import LLMJudge
 from lrat.judging.command import judge_command, make_judge
 from lrat.judging.judge import judge_trajectories
-from lrat.llm.client import ChatModel, completion
-from lrat.llm.http import stand_in
+from lrat.llm.client import ChatModel
+from lrat.testing.server import completion, stand_in
 from lrat.core.settings import InputError, LratError
 from test_judge import rows, write_runs
 
@@ -32,7 +32,7 @@ def slow(request):
     (lambda request: completion("RELEVANT"), "unreadable reply: 'RELEVANT'"),
     (lambda request: completion(""), "unreadable reply: ''"),
     (lambda request: completion("<think>yes\nno wait"), "unreadable reply: ''"),
-    (lambda request: (200, "<html>yes</html>"), "the answer is no chat completion"),
+    (lambda request: (200, "<html>yes</html>"), "the answer is not a chat completion"),
     (lambda request: (200, '{"error": "overloaded"}'), "overloaded"),
     (lambda request: (503, "busy"), "status 503: busy"),
     (slow, "no reply within 0.2 seconds")])
