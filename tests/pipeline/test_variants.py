@@ -43,8 +43,8 @@ def planned(variants, root, profile="mini"): return Planned(load_settings(profil
 def test_averages_of_one_training_share_it(tmp_path):
     plan = planned(FORGETTING_ARMS, tmp_path)
     for system in FORGETTING_ARMS: plan.model(system, 2025)
-    trained = [n for n in plan.made if n.startswith("model-") and "-alpha-" not in n]
-    averaged = [n for n in plan.made if "-alpha-" in n]
+    trained = [n for n in plan.made if n.startswith("model-") and "-interpolated-" not in n]
+    averaged = [n for n in plan.made if "-interpolated-" in n]
     assert len(trained) == len({a.label for a in FORGETTING_ARMS.values()}) and len(averaged) == sum(a.alpha < 1 for a in FORGETTING_ARMS.values())
     assert all(plan.made[n][0][0] in trained for n in averaged)
     assert sum(n.startswith("pairs-") for n in plan.made) == sum(n.startswith("split-") for n in plan.made) == 1
@@ -55,7 +55,7 @@ def test_only_what_is_held_to_the_base_reads_general_queries(tmp_path):
     plan.model("lower rate: 1e-05", 2025)
     assert "general" not in plan.made
     plan.model("distillation: weight 4", 2025)
-    kept, = [inputs for n, (inputs, _) in plan.made.items() if n.startswith("model-") and "keep-weight" in n]
+    kept, = [inputs for n, (inputs, _) in plan.made.items() if n.startswith("model-") and "distillation-weight" in n]
     assert kept[-1] == "general"
 
 
