@@ -8,7 +8,7 @@ import pytest
 from lrat.evaluation.trajectories import count_trajectories, stats_command, trajectory_statistics
 from lrat.evaluation.behaviour import GROUPS, accuracy_by_evidence, observe_trajectories, reasoning_lengths, transitions
 from lrat.paper.behaviour import fig4d, fig6
-from lrat.evaluation.position_bias import places
+from lrat.evaluation.position_bias import browse_positions
 from lrat.evaluation.statistics import resampled_medians
 from lrat.trajectories.trajectory import Trajectory, Step, write_trajectory
 from lrat.core.settings import InputError, LratError
@@ -82,11 +82,11 @@ def runs_of_an_agent(folder, pick, k=10, runs=300):
 
 
 def test_an_agent_that_reads_is_told_from_one_that_opens_the_top(tmp_path):
-    reads = places(runs_of_an_agent(tmp_path/"reads", lambda docids: "7"), 10, 300)
-    top = places(runs_of_an_agent(tmp_path/"top", lambda docids: docids[0] if int(docids[0]) < 5 else "7"), 10, 300)
+    reads = browse_positions(runs_of_an_agent(tmp_path/"reads", lambda docids: "7"), 10, 300)
+    top = browse_positions(runs_of_an_agent(tmp_path/"top", lambda docids: docids[0] if int(docids[0]) < 5 else "7"), 10, 300)
     assert reads.p > .05 and reads.mean.low < 5.5 < reads.mean.high and reads.counts.sum() == 300
     assert top.p < 1e-6 and top.mean.high < 5.5
-    with pytest.raises(LratError, match="from a list of 5"): places(observe_trajectories(tmp_path/"top"), 5, 300)
+    with pytest.raises(LratError, match="from a list of 5"): browse_positions(observe_trajectories(tmp_path/"top"), 5, 300)
 
 
 def test_a_run_that_opens_no_evidence_counts_and_one_without_judgements_does_not(tmp_path):
