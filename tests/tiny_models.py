@@ -1,4 +1,4 @@
-"Very small encoders and decoders with random weights, and pairs of made-up words to train them on."
+"Pairs of made-up words, and what FlagEmbedding makes of them with the tiny models of `lrat.testing.encoders`."
 import json
 import os
 import random
@@ -6,38 +6,7 @@ import signal
 import subprocess
 import sys
 
-WORDS = [f"{a}{b}" for a in "ba ce di fo gu ha je ki lo mu".split() for b in "ran sel tim vor wex".split()]
-
-
-def save_tokenizer(folder, end_token):
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-    vocabulary = {word: n for n, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "find", ":", *WORDS])}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    form = "$A [SEP]" if end_token else "[CLS] $A [SEP]"
-    backend.post_processor = processors.TemplateProcessing(form, special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
-                            eos_token="[SEP]").save_pretrained(folder)
-    return len(vocabulary)
-
-
-def save_tiny(folder, decoder, seed=0):
-    "A model's folder; the decoder is a Qwen3 in miniature, saved as bfloat16 as the real ones are"
-    import torch
-    import transformers
-    transformers.set_seed(seed)
-    size = save_tokenizer(folder, decoder)
-    if decoder:
-        config = transformers.Qwen3Config(
-            vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-            head_dim=8, max_position_embeddings=128, pad_token_id=0, bos_token_id=2, eos_token_id=3)
-        transformers.Qwen3Model(config).to(torch.bfloat16).save_pretrained(folder)
-    else:
-        config = transformers.BertConfig(vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                                         num_attention_heads=4, max_position_embeddings=128)
-        transformers.BertModel(config).save_pretrained(folder)
-    return folder
+from lrat.testing.encoders import WORDS, save_tiny # save_tiny: for tests that still import it from here
 
 
 def write_pairs(path, n, negatives=4, seed=0):

@@ -7,11 +7,10 @@ import pytest
 from lrat.paper.main import ablation, table2
 from lrat.paper.expected import check_expected, read_expected, write_expected
 from lrat.evaluation.scores import METRICS, ScoreTable
-from lrat.llm.client import completion
-from lrat.llm.http import stand_in
+from lrat.testing.server import completion, stand_in
 from lrat.pipeline.pipeline import Pipeline
 from lrat.paper.plan import left_out, make_plan
-from lrat.pipeline.systems import recipes
+from lrat.pipeline.systems import systems
 from lrat.mining.subsets import take_pairs
 from lrat.paper.results import record, result_row
 from lrat.paper.runner import run_command, runnable
@@ -28,7 +27,7 @@ class Planned(Pipeline):
         flat = [i for value in inputs.values() for i in (value if isinstance(value, list) else [value])]
         self.inputs_of[name] = ([i.name for i in flat], parameters)
         return Stage(name, self.root/name, name, 0.)
-    def account(self, system, seed=0): return self.pairs(system, seed) and {"pairs": self.recipe(system).pairs or self.count}
+    def manifest(self, system, seed=0): return self.pairs(system, seed) and {"pairs": self.system(system).pairs or self.count}
 
 
 def test_each_loop_collects_with_the_retriever_before_it_and_trains_on_all_pairs_so_far(tmp_path):
@@ -58,12 +57,12 @@ def test_fewer_pairs_get_fewer_steps_and_more_pairs_none_above_the_limit(tmp_pat
 
 def test_shuffled_runs_are_another_stage(tmp_path):
     plan = Planned(load_settings("smoke"), tmp_path)
-    names = plan.runs("world-train", "patient", "base").name, plan.runs("world-train", "patient", "base", shuffle=7).name
+    names = plan.trajectories("world-train", "patient", "base").name, plan.trajectories("world-train", "patient", "base", shuffle=7).name
     assert names[0] != names[1] and plan.inputs_of[names[1]][1]["shuffle"] == 7 and "shuffle" not in plan.inputs_of[names[0]][1]
 
 
 def test_the_paper_profile_has_the_papers_sizes():
-    known = recipes(load_settings("paper").evaluation)
+    known = systems(load_settings("paper").evaluation)
     assert {f"+LRAT, {n}0,000 pairs" for n in (1, 2, 3)} <= set(known) and known["+LRAT, correct runs"].pairs == 10_000
     assert "+LRAT, loop 5" in known and "+LRAT, loop 6" not in known
 
@@ -71,10 +70,10 @@ def test_the_paper_profile_has_the_papers_sizes():
 class Counted(Pipeline):
     "Scores nothing, but asks for the runs that scores need"
     def scores(self, benchmark, policy, system, seed=0, k=None):
-        runs = self.runs(benchmark, policy, system, seed, k)
+        runs = self.trajectories(benchmark, policy, system, seed, k)
         return self._table(self.answers(benchmark, runs) or runs)
     def ranking_scores(self, benchmark, system, seed=0): return self._table(self.ranking(benchmark, system, seed))
-    def account(self, system, seed=0): return self.pairs(system, seed) and {"pairs": self.recipe(system).pairs or 400}
+    def manifest(self, system, seed=0): return self.pairs(system, seed) and {"pairs": self.system(system).pairs or 400}
     def _table(self, stage): return ScoreTable(("q1", "q2"), ("completed",) * 2, {metric: np.ones(2) for metric in METRICS})
 
 
@@ -105,7 +104,7 @@ def all_artefacts(pipeline):
     if settings.mining.pairs == "mine":
         made_here += [ablation, table3_rows, fig9b_rows]
         last = settings.agent.collection_policies[-1]
-        shown = [pipeline.runs("world-train", last, "base", shuffle=shuffle) for shuffle in (settings.seed, None)] # Figure 4c
+        shown = [pipeline.trajectories("world-train", last, "base", shuffle=shuffle) for shuffle in (settings.seed, None)] # Figure 4c
         for runs in pipeline.collected("+LRAT") + shown: pipeline.verdicts(runs) # Table 1, the other parts of Figure 4, 6, the audit
     for rows in made_here: rows(pipeline)
 
@@ -158,7 +157,7 @@ def test_a_model_decides_which_answers_are_right_where_the_settings_say_so(tmp_p
         for given, right in ((settings, [1, 0]), (load_settings("smoke"), [0, 1])):
             pipeline = Pipeline(given, tmp_path/"stages")
             monkeypatch.setattr(pipeline, "data", lambda: Stage("world", data, "a", 0.))
-            monkeypatch.setattr(pipeline, "runs", lambda *_: Stage("runs-world-eval-x", runs, "b", 0.))
+            monkeypatch.setattr(pipeline, "trajectories", lambda *_: Stage("runs-world-eval-x", runs, "b", 0.))
             assert pipeline.scores("world-eval", "x", "base").column("success").tolist() == right
         assert len(server.requests) == 2 and pipeline.used == {} # The rule made no stage
 
@@ -172,7 +171,7 @@ def test_released_pairs_stand_for_mining(tmp_path, asked):
     pipeline.index("+LRAT, 8 pairs", 2025)
     assert [name for name in asked if name.startswith(("runs", "verdicts", "pairs", "model"))] == [
         "pairs-hub", "model-hub-2025", "pairs-hub-8", "model-hub-8-2025"]
-    account = pipeline.account("+LRAT")
+    account = pipeline.manifest("+LRAT")
     assert (account["pairs"], account["skipped"]) == (40, {"no neg": 1, "not satisfied": 1})
     taken = [json.loads(line) for line in open(pipeline.pairs("+LRAT, 8 pairs")/"pairs.jsonl")]
     assert len(taken) == 8 and all(row in rows for row in taken) # With the weights that they came with

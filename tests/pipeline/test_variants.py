@@ -18,7 +18,7 @@ from lrat.core.settings import InputError, LratError, load_settings
 from lrat.core.stages import Stage
 from lrat.pipeline.variants import VariantPipeline, make_general
 from lrat.mining.subsets import hold_out, mix_pairs
-from lrat.pipeline.systems import Variant
+from lrat.pipeline.systems import System
 
 
 class Planned(VariantPipeline):
@@ -28,8 +28,8 @@ class Planned(VariantPipeline):
         flat = [i for value in inputs.values() for i in (value if isinstance(value, list) else [value])]
         assert self.made.setdefault(name, ([i.name for i in flat], parameters)) == ([i.name for i in flat], parameters), name
         return Stage(name, self.root/name, name, 0.)
-    def account(self, system, seed=0): return self.pairs(system, seed) and {"pairs": 400}
-    def scores(self, benchmark, policy, system, seed=0, k=None): return self.runs(benchmark, policy, system, seed, k) and self._table()
+    def manifest(self, system, seed=0): return self.pairs(system, seed) and {"pairs": 400}
+    def scores(self, benchmark, policy, system, seed=0, k=None): return self.trajectories(benchmark, policy, system, seed, k) and self._table()
     def ranking_scores(self, benchmark, system, seed=0): return self.ranking(benchmark, system, seed) and self._table()
     def development(self, judged, system, seed=0): return self.index(system, seed) and judged and self._table()
     def _table(self): return ScoreTable(("q1", "q2"), ("completed",) * 2, {metric: np.ones(2) for metric in METRICS})
@@ -43,9 +43,9 @@ def planned(variants, root, profile="mini"): return Planned(load_settings(profil
 def test_averages_of_one_training_share_it(tmp_path):
     plan = planned(FORGETTING_ARMS, tmp_path)
     for system in FORGETTING_ARMS: plan.model(system, 2025)
-    trained = [n for n in plan.made if n.startswith("model-") and "-share-" not in n]
-    averaged = [n for n in plan.made if "-share-" in n]
-    assert len(trained) == len({a.label for a in FORGETTING_ARMS.values()}) and len(averaged) == sum(a.share < 1 for a in FORGETTING_ARMS.values())
+    trained = [n for n in plan.made if n.startswith("model-") and "-interpolated-" not in n]
+    averaged = [n for n in plan.made if "-interpolated-" in n]
+    assert len(trained) == len({a.label for a in FORGETTING_ARMS.values()}) and len(averaged) == sum(a.alpha < 1 for a in FORGETTING_ARMS.values())
     assert all(plan.made[n][0][0] in trained for n in averaged)
     assert sum(n.startswith("pairs-") for n in plan.made) == sum(n.startswith("split-") for n in plan.made) == 1
 
@@ -55,7 +55,7 @@ def test_only_what_is_held_to_the_base_reads_general_queries(tmp_path):
     plan.model("lower rate: 1e-05", 2025)
     assert "general" not in plan.made
     plan.model("distillation: weight 4", 2025)
-    kept, = [inputs for n, (inputs, _) in plan.made.items() if n.startswith("model-") and "keep-weight" in n]
+    kept, = [inputs for n, (inputs, _) in plan.made.items() if n.startswith("model-") and "distillation-weight" in n]
     assert kept[-1] == "general"
 
 
@@ -111,7 +111,7 @@ def test_every_arm_is_compared_with_the_base_and_with_lrat(tmp_path):
 
 def test_a_setting_that_training_does_not_have_is_named(tmp_path):
     with pytest.raises(LratError, match="x: there is no training setting 'learning'"):
-        planned({"x": Variant(training=(("learning", 1.),))}, tmp_path).model("x", 1)
+        planned({"x": System(training=(("learning", 1.),))}, tmp_path).model("x", 1)
 
 
 def test_variants_need_runs_even_where_released_pairs_are_trained_on(tmp_path):

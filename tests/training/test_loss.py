@@ -6,8 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("FlagEmbedding")
-from tiny_models import build, gradient, save_tiny, write_pairs, write_tiers
+from tiny_models import build, gradient, write_pairs, write_tiers
 
+from lrat.testing.encoders import save_tiny
 from lrat.training.loss import positives_of_others, weighted_info_nce
 from lrat.core.settings import LratError
 

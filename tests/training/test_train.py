@@ -9,8 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("FlagEmbedding")
 import numpy as np
-from tiny_models import save_tiny, write_pairs
+from tiny_models import write_pairs
 
+from lrat.testing.encoders import save_tiny
 import lrat.training.trainer
 import lrat.training.train
 from lrat.training.base_model import choose_pooling, load_tokenizer_for
@@ -40,15 +41,15 @@ class Spy:
     "Keeps what the collator and the loss are given while a training runs"
     def __init__(self, patch):
         self.batches, self.calls = [], []
-        collate, loss = lrat.trainer.PairsCollator.__call__, lrat.trainer.weighted_info_nce
+        collate, loss = lrat.training.trainer.PairsCollator.__call__, lrat.training.trainer.weighted_info_nce
         def spied_collate(collator, features):
             self.batches.append(features)
             return collate(collator, features)
         def spied_loss(query, documents, weights, *rest):
             self.calls.append([t.detach().clone() for t in (query, documents, weights)])
             return loss(query, documents, weights, *rest)
-        patch.setattr(lrat.trainer.PairsCollator, "__call__", spied_collate)
-        patch.setattr(lrat.trainer, "weighted_info_nce", spied_loss)
+        patch.setattr(lrat.training.trainer.PairsCollator, "__call__", spied_collate)
+        patch.setattr(lrat.training.trainer, "weighted_info_nce", spied_loss)
 
 
 @pytest.fixture(scope="module", params=POOLING)
@@ -146,12 +147,12 @@ def weights_of(folder): return sha256_file(folder/"model.safetensors")
 def test_a_training_that_is_killed_goes_on_to_the_same_bytes(world, tmp_path, monkeypatch):
     long, whole = dataclasses.replace(QUICK, epochs=3), tmp_path/"whole"
     train(world/"pairs.jsonl", world/"encoder", whole, long, 7, "mean")
-    step, steps = lrat.trainer.PairsTrainer.training_step, []
+    step, steps = lrat.training.trainer.PairsTrainer.training_step, []
     def killed(trainer, *args, **kwargs):
         steps.append(trainer.state.global_step)
         if len(steps) in (3, 6, 12): raise KeyboardInterrupt # In the first, the second and the last epoch
         return step(trainer, *args, **kwargs)
-    monkeypatch.setattr(lrat.trainer.PairsTrainer, "training_step", killed)
+    monkeypatch.setattr(lrat.training.trainer.PairsTrainer, "training_step", killed)
     def again(): return train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", long, 7, "mean")
     with pytest.raises(KeyboardInterrupt): again()
     assert not (tmp_path/"out").exists() and last_checkpoint(tmp_path/".out.part").name == "checkpoint-2"
@@ -178,7 +179,7 @@ def test_a_finished_folder_is_left_alone_and_another_training_refused(world, tmp
     few = dataclasses.replace(QUICK, max_steps=1)
     first = train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", few, pooling="mean")
     written = (tmp_path/"out"/"model.safetensors").stat().st_mtime_ns
-    monkeypatch.setattr(lrat.training, "make_trainer", None) # Would fail if it were used
+    monkeypatch.setattr(lrat.training.train, "make_trainer", None) # Would fail if it were used
     assert train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", few, pooling="mean") == first
     assert (tmp_path/"out"/"model.safetensors").stat().st_mtime_ns == written
     with pytest.raises(LratError, match="holds another training .settings differ"):
@@ -192,12 +193,12 @@ def test_a_finished_folder_is_left_alone_and_another_training_refused(world, tmp
 def test_weights_of_pairs_survive_a_kill(world, tmp_path, monkeypatch, options):
     "Shuffled, in sub-batches, with a short last batch, and resumed: each query still comes with its own weight, and the bytes are the same"
     settings = dataclasses.replace(QUICK, **options)
-    spy, step, steps = Spy(monkeypatch), lrat.trainer.PairsTrainer.training_step, []
+    spy, step, steps = Spy(monkeypatch), lrat.training.trainer.PairsTrainer.training_step, []
     def killed(trainer, *args, **kwargs):
         steps.append(trainer.state.global_step)
         if len(steps) == 5: raise KeyboardInterrupt
         return step(trainer, *args, **kwargs)
-    monkeypatch.setattr(lrat.trainer.PairsTrainer, "training_step", killed)
+    monkeypatch.setattr(lrat.training.trainer.PairsTrainer, "training_step", killed)
     def again(name): return train(world/"pairs.jsonl", world/"decoder", tmp_path/name, settings, 7, "last")
     with pytest.raises(KeyboardInterrupt): again("out")
     again("out")
@@ -276,7 +277,7 @@ def test_bad_pairs_name_file_and_line(tmp_path, change, says):
 
 
 def test_bad_files(tmp_path, world):
-    for text, says in (("", "holds no pairs"), ("{", "pairs.jsonl:1: is no JSON"), (json.dumps(GOOD), "lower group_size")):
+    for text, says in (("", "holds no pairs"), ("{", "pairs.jsonl:1: is not valid JSON"), (json.dumps(GOOD), "lower group_size")):
         (tmp_path/"pairs.jsonl").write_text(text)
         with pytest.raises(InputError, match=says): PairsFile(tmp_path/"pairs.jsonl", 4)
     with pytest.raises(InputError, match="no such file"): train(tmp_path/"none.jsonl", world/"encoder", tmp_path/"out", QUICK)
@@ -289,7 +290,7 @@ def test_bad_files(tmp_path, world):
     ({"neg_weights": [1]}, "4 texts in 'neg', but 1 in 'neg_weights'"), ({"neg_weights": [1, 1, float("nan"), 1]}, "'neg_weights' is nan"),
     ({"neg_weights": [1, 1, 1, -.5]}, "'neg_weights' is -0.5"), ({"neg_weights": [1, 1, 1, "1"]}, "'neg_weights' is 1, but must be a number"),
     ({"neg_weights": None}, "is NoneType"), ({"earlier_queries": "one"}, "must be list"), ({"earlier_queries": [1]}, "must be a list of texts"),
-    ({"question": None}, "is NoneType"), ({"preceding_reasoning": ...}, "which the query form 'all' needs; add it with lrat context"),
+    ({"question": None}, "is NoneType"), ({"preceding_reasoning": ...}, "which the query form 'all' needs; lrat mine can add it"),
 ])
 def test_bad_options_of_a_pair(tmp_path, change, says):
     row = GOOD | {"neg": list("abcd"), "question": "", "earlier_queries": [], "preceding_reasoning": ""} | change
@@ -327,12 +328,12 @@ def test_a_model_without_a_tokenizer(world, tmp_path):
 
 
 def test_another_models_checkpoint_is_refused(world, tmp_path, monkeypatch):
-    step = lrat.trainer.PairsTrainer.training_step
+    step = lrat.training.trainer.PairsTrainer.training_step
     def killed(trainer, *args, **kwargs):
         if trainer.state.global_step == 3: raise KeyboardInterrupt
         return step(trainer, *args, **kwargs)
     with monkeypatch.context() as patch:
-        patch.setattr(lrat.trainer.PairsTrainer, "training_step", killed)
+        patch.setattr(lrat.training.trainer.PairsTrainer, "training_step", killed)
         with pytest.raises(KeyboardInterrupt): train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", QUICK, pooling="mean")
     kept = last_checkpoint(tmp_path/".out.part")
     with pytest.raises(LratError, match="holds another training .pooling, base differ"):
@@ -359,8 +360,8 @@ def test_bad_settings(world, tmp_path, change, says):
 def test_flags_that_are_not_given_leave_the_preset_as_it_is(words, bf16, rank):
     from fastcore.script import anno_parser
     profile = () if "--profile" in words else ("--profile", "paper")
-    values = vars(anno_parser(lrat.training.train_command).parse_args(["pairs.jsonl", "--out", "m", *profile, *words]))
-    settings = lrat.training._given_settings(values)
+    values = vars(anno_parser(lrat.training.train.train_command).parse_args(["pairs.jsonl", "--out", "m", *profile, *words]))
+    settings = lrat.training.train._given_settings(values)
     assert (settings.bf16, settings.lora_rank) == (bf16, rank)
 
 

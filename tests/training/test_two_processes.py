@@ -7,8 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("FlagEmbedding")
-from tiny_models import build, gradient, run_two, save_tiny, write_pairs, write_tiers
+from tiny_models import build, gradient, run_two, write_pairs, write_tiers
 
+from lrat.testing.encoders import save_tiny
 from lrat.core.files import read_json
 from lrat.core.settings import TrainingSettings
 from lrat.training.train import train
