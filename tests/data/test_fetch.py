@@ -6,7 +6,7 @@ import lrat.data.reference
 from lrat.data.assets import ASSETS
 from lrat.data.published import PUBLISHED, fetch_command
 from lrat.data.questions import read_questions
-from lrat.data.reference import REFERENCE, RUNS, address, fetch_reference, is_reference, normalised
+from lrat.data.reference import REFERENCE, RUNS, address, fetch_reference, is_reference, reference_documents
 from lrat.core.settings import InputError, LratError
 from paths import reference_runs
 
@@ -55,6 +55,16 @@ def test_a_damaged_copy_is_brought_again(clone, tmp_path):
     (tmp_path/"out"/"run_6.json").write_text("{}")
     fetch_reference(tmp_path/"out", clone)
     assert is_reference(6, (tmp_path/"out"/"run_6.json").read_text(encoding="utf-8"))
+
+
+@needs_runs
+def test_every_document_that_was_seen_stands_in_the_runs():
+    documents = {document.docid: document for document in reference_documents(reference_runs())}
+    assert len(documents) == 242 and documents["7563"].title == "Abdul Rashid Dostum"
+    for number in RUNS:
+        run = json.loads((reference_runs()/f"run_{number}.json").read_text(encoding="utf-8"))
+        assert set(run["retrieved_docids"]) <= set(documents)
+    assert documents["6053813"].text.endswith("political prisoners' family camp in Siberia.") and len(documents["9358159"].text) > 2000
 
 
 def test_without_a_network_the_error_says_where_to_get_them(tmp_path, monkeypatch):
