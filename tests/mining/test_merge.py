@@ -80,7 +80,7 @@ def test_lengths_of_two_tokenizers_are_not_compared(tmp_path):
     with pytest.raises(LratError, match="name two or more"): merge_pairs([tmp_path/"a"], tmp_path/"out")
 
 
-def test_a_single_pair_of_weight_one_counts_as_weighted_by_its_account(tmp_path):
+def test_a_single_pair_of_weight_one_counts_as_weighted_by_its_manifest(tmp_path):
     write_jsonl(tmp_path/"a", [pair(1, reweight_rate=1.)])
     assert not scan_pairs(tmp_path/"a").weighted
     (tmp_path/"a.manifest.json").write_text('{"beta": 10.0, "mu": 0.5}')
@@ -113,7 +113,7 @@ def test_statistics_do_not_invent(tmp_path):
 
 @pytest.mark.parametrize("line,says", [('{"query": 7, "pos": [], "neg": []}', "query must be text"), ('{"query": "q", "pos": "p", "neg": []}', "pos and neg lists"),
                                        (json.dumps(pair(1, reweight_rate="heavy")), "field 'reweight_rate' is str, not a number"), ("[1]", "is a JSON list")])
-def test_a_line_that_is_no_pair_is_named(line, says, tmp_path):
+def test_a_line_that_is_not_a_pair_is_named(line, says, tmp_path):
     (tmp_path/"pairs").write_text(f"{json.dumps(pair(1))}\n{line}\n")
     with pytest.raises(InputError) as caught: read_pairs(tmp_path/"pairs")
     assert str(caught.value).startswith(f"{tmp_path/'pairs'}:2: ") and says in str(caught.value)

@@ -5,15 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from lrat.data.corpus import open_corpus
-from lrat.core.files import write_jsonl
+from lrat.core.files import digest, write_jsonl
+from lrat.data.corpus import Document, open_corpus, write_corpus
 from lrat.mining.mine import mine_to_file
 from lrat.mining.rules import PRESETS
 from lrat.trajectories.trajectory import iterate_trajectories
 from lrat.core.settings import LratError
 from paths import RECORDED, TESTS
+try: from paths import reference_runs
+except ImportError: # Until `lrat fetch reference-trajectories` is there
+    def reference_runs(): return RECORDED/"runs" if RECORDED.is_dir() else None
 
-recorded = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded trajectories are not beside this checkout")
+RUNS = reference_runs()
+recorded = pytest.mark.skipif(RUNS is None, reason="the reference trajectories are not here; run: lrat fetch reference-trajectories")
 
 # By hand. The trajectories are written as three kinds of agents write them. S is a search, B a browse with the tokens of its notes.
 #   run_a: S "maker of lenses" [d1 d2 d3 d4]; B d2 yes, 4
@@ -86,41 +90,48 @@ def test_tiers_and_segments_by_hand(tmp_path):
         ("run_a", 1, 1, 2), ("run_b", 0, 1, 2)]
 
 
-# Recorded: what the reference implementation made of real trajectories
+# What the reference implementation made of five real trajectories. Its files are not ours to publish, so a digest of each row stands in
+# `reference_digests.json`; where the files themselves lie in `shared/recorded`, rows are compared value for value as well.
 
 JUDGES = {"all_relevant": lambda reasoning: True, "min_40_words": lambda reasoning: len(reasoning.split()) >= 40}
+DIGESTS = json.loads((TESTS/"mining"/"reference_digests.json").read_text())
+FIELDS = ("trajectory", "query", "pos_id", "neg_id", "reasoning_len", "satisfied", "reweight_rate")
+SEGMENTED = (*FIELDS[1:6], "segment_mode", "segment_tag", "traj_id", "search_idx", "browse_idx_in_search", "browse_count_in_search")  # Its files say no more
 
 
-def write_verdicts(tmp_path, judge):
-    write_jsonl(tmp_path/"verdicts.jsonl", ({"run": run.name, "step": b.step, "docid": b.docid, "verdict": "yes" if judge(b.reasoning) else "no"}
-                                            for run in iterate_trajectories(RECORDED/"runs") for b in run.browses()))
+def row_digest(row, fields=FIELDS): return digest([f"{row[name]:.6f}" if name == "reweight_rate" else row[name] for name in fields])[:12]
 
 
-def build(tmp_path, **more):
-    mine_to_file([RECORDED/"runs"], open_corpus(RECORDED/"corpus.jsonl"), [tmp_path/"verdicts.jsonl"], "reference", "all-MiniLM-L6-v2",
-                 tmp_path/"pairs.jsonl", **more)
+def theirs(name):
+    "The rows of the reference's file; None where it is not here"
+    path = RECORDED/f"expected_{name}.jsonl"
+    return [json.loads(line) for line in open(path)] if path.is_file() else None
+
+
+def build(tmp_path, judge, **more):
+    "The five trajectories, judged and mined; their texts play no part, so a docid is its own text"
+    trajectories = list(iterate_trajectories(RUNS))
+    if not (corpus := tmp_path/"corpus.jsonl").is_file():
+        write_corpus(corpus, [Document(docid, docid) for docid in sorted({d for one in trajectories for s in one.searches() for d in s.docids})])
+    write_jsonl(tmp_path/"verdicts.jsonl", ({"run": one.name, "step": b.step, "docid": b.docid, "verdict": "yes" if judge(b.reasoning) else "no"}
+                                            for one in trajectories for b in one.browses()))
+    mine_to_file([RUNS], open_corpus(corpus), [tmp_path/"verdicts.jsonl"], "reference", "all-MiniLM-L6-v2", tmp_path/"pairs.jsonl", **more)
     return [json.loads(line) for line in open(tmp_path/"pairs.jsonl")]
-
-
-def mined(tmp_path, judge):
-    write_verdicts(tmp_path, judge)
-    return build(tmp_path)
 
 
 @recorded
 @pytest.mark.parametrize("name", JUDGES)
 def test_reference_is_matched(name, tmp_path):
-    expected = [json.loads(line) for line in open(RECORDED/f"expected_{name}.jsonl")]
-    pairs = mined(tmp_path, JUDGES[name])
-    assert len(pairs) == len(expected)
-    for ours, theirs in zip(pairs, expected):
-        for field in ("trajectory", "query", "pos_id", "neg_id", "reasoning_len", "satisfied"): assert ours[field] == theirs[field], field
-        assert abs(ours["reweight_rate"] - theirs["reweight_rate"]) < 1e-9
+    pairs, expected = build(tmp_path, JUDGES[name]), theirs(name)
+    assert [row_digest(row) for row in pairs] == DIGESTS[name]
+    for ours, row in zip(pairs, expected or []):
+        for field in FIELDS[:-1]: assert ours[field] == row[field], field
+        assert abs(ours["reweight_rate"] - row["reweight_rate"]) < 1e-9
 
 
 @recorded
 def test_recorded_trajectories_are_read_whole():
-    runs = {run.name: run for run in iterate_trajectories(RECORDED/"runs")}
+    runs = {run.name: run for run in iterate_trajectories(RUNS)}
     assert len(runs) == 5
     for run in runs.values():
         assert len(run.searches()) == run.tool_call_counts["search"]
@@ -131,18 +142,21 @@ def test_recorded_trajectories_are_read_whole():
 @pytest.mark.parametrize("processes", [1, 2])
 def test_segments_are_matched(tmp_path, processes):
     "The segmented builder: each mode is a build of its own over the five trajectories"
-    expected = [json.loads(line) for line in open(RECORDED/"expected_segmented_min_40_words.jsonl")]
-    write_verdicts(tmp_path, JUDGES["min_40_words"])
-    found = []
+    found, expected = [], theirs("segmented_min_40_words")
     for segment in ("front", "middle", "back", "full"):
-        try: found += build(tmp_path, changes={"segment": segment, "least_browses": 1}, processes=processes)
+        try: found += build(tmp_path, JUDGES["min_40_words"], changes={"segment": segment, "least_browses": 1}, processes=processes)
         except LratError as error: assert segment == "middle" and "no pair is left" in str(error)
-    assert len(found) == len(expected) == 30
-    for ours, theirs in zip(found, expected):
-        assert {name: ours[name] for name in theirs} == theirs
+    assert [row_digest(row, SEGMENTED) for row in found] == DIGESTS["segmented_min_40_words"] and len(found) == 30
+    for ours, row in zip(found, expected or []): assert {name: ours[name] for name in row} == row
 
 
 @recorded
 def test_the_whole_segment_is_the_unsegmented_build(tmp_path):
-    plain, whole = mined(tmp_path, JUDGES["min_40_words"]), build(tmp_path, changes={"segment": "full"})
+    plain, whole = build(tmp_path, JUDGES["min_40_words"]), build(tmp_path, JUDGES["min_40_words"], changes={"segment": "full"})
     assert [{name: row[name] for name in plain[0]} for row in whole] == plain
+
+
+def test_the_digests_are_those_of_the_files_of_the_reference():
+    for name in DIGESTS:
+        if (expected := theirs(name)) is None: pytest.skip("the files of the reference implementation are not beside this checkout")
+        assert [row_digest(row, SEGMENTED if "segmented" in name else FIELDS) for row in expected] == DIGESTS[name]

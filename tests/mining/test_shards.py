@@ -1,4 +1,4 @@
-"The same bytes from one process, two and a Ray cluster; what was finished before a kill is not made again; bad input is one line."
+"The same bytes from one process, two and a Ray cluster; shards finished before a kill are not mined again; bad input is one line."
 import json
 import os
 import shutil
@@ -16,6 +16,7 @@ from lrat.mining.pairs import mine_trajectory
 from lrat.data.corpus import Document, open_corpus, write_corpus
 from lrat.core.files import write_jsonl
 from lrat.mining.mine import mine_to_file
+from lrat.mining.query_context import with_context
 from lrat.mining.rules import mining_rules
 from lrat.trajectories.trajectory import Trajectory, Step, write_trajectory
 from lrat.core.settings import InputError, LratError
@@ -84,7 +85,7 @@ def test_finished_shards_are_not_mined_again(world, monkeypatch):
     with pytest.raises(KeyboardInterrupt): mine(world)
     assert not (world/"pairs.jsonl").exists()
     made.clear()
-    with pytest.raises(KeyboardInterrupt): mine(world, preset="recommended")  # Other rules: nothing that was made is of use
+    with pytest.raises(KeyboardInterrupt): mine(world, preset="recommended")  # Other rules: no finished shard can be used
     assert made == [0, 1, 2]
     made.clear()
     monkeypatch.setattr(module, "mine_shard", lambda miner, shard, work=stop_after_three.__defaults__[0]: (made.append(shard.number), work(miner, shard))[1])
@@ -344,7 +345,7 @@ def test_a_browse_of_a_document_never_returned_makes_no_pair(world):
     assert mine(world, preset="recommended")[0]["skipped"]["document not in the linked result list"] == 1
 
 
-def test_two_runs_with_one_id_are_both_mined_and_counted(world):
+def test_two_trajectories_of_one_question_are_both_mined_and_counted(world):
     shutil.copy(world/"runs"/"run_0001.json", world/"runs"/"run_0001-again.json")
     with open(world/"verdicts.jsonl", "a") as file:
         for b in one_run(1).browses(): file.write(json.dumps({"run": "run_0001-again", "step": b.step, "docid": b.docid, "verdict": "yes"}) + "\n")
@@ -353,7 +354,7 @@ def test_two_runs_with_one_id_are_both_mined_and_counted(world):
     assert {"run_0001", "run_0001-again"} <= {row["trajectory"] for row in pairs_of(world)}
 
 
-def test_one_id_in_two_folders_has_two_sets_of_verdicts(world):
+def test_one_question_in_two_folders_has_two_sets_of_verdicts(world):
     shutil.copytree(world/"runs", world/"more")
     rows = [json.loads(line) for line in open(world/"verdicts.jsonl")]
     write_jsonl(world/"no.jsonl", (row | {"verdict": "no" if row["run"] == "run_0000" else row["verdict"]} for row in rows))
@@ -388,3 +389,26 @@ def test_a_mistake_on_the_command_line_is_one_line(world, words, says):
                           capture_output=True, text=True)
     assert done.returncode == 2 and says in done.stderr.strip().splitlines()[-1] and "Traceback" not in done.stderr
     assert not list(world.glob("*p.jsonl*"))
+
+
+def test_the_command_adds_what_the_agent_knew(world):
+    "lrat mine --query_context writes the pairs of lrat mine, each with three more fields"
+    def lrat_mine(*words):
+        words = ["mine", world/"runs", "--corpus", world/"corpus.jsonl", "--verdicts", world/"verdicts.jsonl", "--out", world/"pairs.jsonl", *words]
+        done = subprocess.run([Path(sys.executable).parent/"lrat", *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return pairs_of(world)
+    plain, known = lrat_mine("--preset", "reference"), lrat_mine("--preset", "reference", "--query_context")
+    assert [{name: value for name, value in row.items() if name in plain[0]} for row in known] == plain
+    assert known == list(with_context(world/"pairs.jsonl", [world/"runs"]))
+    assert {tuple(row)[len(plain[0]):] for row in known} == {("question", "earlier_queries", "preceding_reasoning")}
+    assert {tuple(row["earlier_queries"]) for row in known if row["query"] == "second 3"} == {("first 3",)}
+
+
+def test_what_is_required_is_required_by_the_parser(world):
+    for words, missing in (([world/"runs"], "--corpus, --out"), ([], "trajectories, --corpus, --out")):
+        done = subprocess.run([Path(sys.executable).parent/"lrat", "mine", *words], capture_output=True, text=True)
+        assert done.returncode == 2 and done.stderr.strip().endswith(f"the following arguments are required: {missing}")
+    done = subprocess.run([Path(sys.executable).parent/"lrat", "mine", world/"runs", "--corpus", world/"corpus.jsonl", "--out", world/"p.jsonl"],
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and "1 folders of trajectories, but 0 verdict files; give --verdicts one for each" in done.stderr
