@@ -1,7 +1,6 @@
 """Every preset gives the pairs that were worked out by hand for three small trajectories, which lie beside this file; and the preset
 `reference` reproduces what the reference implementation made of five real trajectories, value for value."""
-import json
-from pathlib import Path
+import json, shutil
 
 import pytest
 
@@ -64,7 +63,8 @@ EXPECTED = { # Trajectory, query, positive, negatives, satisfied, tokens of note
 
 
 def mined_by_hand(tmp_path, preset, **changes):
-    mine_to_file([BY_HAND], open_corpus(BY_HAND/"corpus.jsonl"), [BY_HAND/"verdicts.jsonl"], preset, "all-MiniLM-L6-v2", tmp_path/"pairs.jsonl",
+    shutil.copy(BY_HAND/"corpus.jsonl", tmp_path) # Opening it writes its offsets beside it
+    mine_to_file([BY_HAND], open_corpus(tmp_path/"corpus.jsonl"), [BY_HAND/"verdicts.jsonl"], preset, "all-MiniLM-L6-v2", tmp_path/"pairs.jsonl",
                  changes=changes)
     return [json.loads(line) for line in open(tmp_path/"pairs.jsonl")]
 
