@@ -1,6 +1,5 @@
 "A judge that dies, errs or cannot tell never makes a label, and never decides twice."
 import os, signal, subprocess, sys, time
-from pathlib import Path
 
 import pytest
 

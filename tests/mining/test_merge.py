@@ -1,8 +1,7 @@
 "Files of pairs are merged on one scale and counted without their texts; what cannot be put together or read is one line."
 import json
-from pathlib import Path
 
-import numpy as np, pytest
+import pytest
 
 from lrat.evaluation.trajectories import stats_command
 from lrat.data.corpus import Document, open_corpus, write_corpus
@@ -10,7 +9,6 @@ from lrat.core.files import read_json, write_jsonl
 from lrat.mining.merge import merge_command, merge_pairs, scan_pairs
 from lrat.mining.mine import mine_to_file
 from lrat.evaluation.pairs import pair_statistics, read_pairs
-from lrat.data.questions import Question
 from lrat.trajectories.trajectory import Trajectory, Step, write_trajectory
 from lrat.core.settings import InputError, LratError
 
