@@ -3,7 +3,8 @@ import dataclasses, json
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
 from lrat.agents.actions import Budget
-from lrat.agents.presets import AGENTS, PRESETS, agent_named, open_agent, preset_for
+from lrat.agents.presets import PRESETS, preset_for
+from lrat.agents.registry import CHAT_AGENTS, agent_named, open_agent
 from lrat.agents.tools import LONGEST
 from lrat.testing.server import completion, response, stand_in
 from lrat.agents.chat import SPENT
@@ -16,6 +17,8 @@ from small_agents import QUESTIONS, Words, first_words
 def text(reply, name, arguments):
     body = arguments if isinstance(arguments, str) else json.dumps(arguments)
     return completion(f'<think>{reply}</think><tool_call>{{"name": "{name}", "arguments": {body}}}</tool_call>')
+
+AGENTS = {agent.name: agent for agent in CHAT_AGENTS}
 
 SAY = { # One message with one call, in each protocol
     "text": text,
