@@ -14,18 +14,20 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup reproduce smoke test live slow bench vllm export lock lab clean
+.PHONY: help setup reproduce smoke test live slow bench vllm export outputs docs lock lab clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-setup: $(READY) ## make the virtual environment (a few minutes, about 3 GB)
+setup: $(READY) ## make the virtual environment (3 to 5 minutes, about 3 GB)
 
 $(READY): constraints.txt settings.ini setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "lrat needs Python 3.11 or later; run: make PYTHON=python3.11 setup")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --editable '.[all,dev]' # Holds the build's own tools too
-	touch $@
+	@echo "Installing lrat and what it needs into $(VENV): about 250 packages, 3 GB, 3 to 5 minutes; each package is named as it comes."
+	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --progress-bar off --editable '.[all,dev]' \
+		| sed -nu -E 's/^Collecting ([^ ]+).*/  \1/p; /^Installing/s/^(Installing [a-z ]+).*/\1 .../p; /^Successfully/s/^.*$$/Done./p' # The constraints hold the build's own tools too
+	@touch $@
 
 reproduce: setup ## run the whole method (PROFILE=mini) and write figures and the report
 	$(BIN)/lrat run --profile $(PROFILE)
@@ -54,6 +56,12 @@ bench: setup ## measure speed beside other tools (half an hour on a quiet machin
 	mkdir -p results/bench
 	cd nbs/benchmarks; for run in '83_encoding -p few False' '80_collection -p questions 10000' 81_serving; do \
 		set -- $$run; name=$$1; shift; papermill "$$@" $$name.ipynb ../../results/bench/$$name.ipynb; done
+
+outputs: setup ## renew the saved outputs of the experiments, and figures/mini, from results/mini
+	$(BIN)/python -m lrat.paper.outputs
+
+docs: setup ## build the documentation site into _site/html
+	$(BIN)/python nbs/site/build.py _site
 
 export: setup ## after editing notebooks: write lrat/, clean the notebooks, make README.md
 	$(BIN)/nbdev_export

@@ -1,7 +1,7 @@
 "A retriever and agents of a few lines, for tests; run as a program it collects slowly, so that it can be killed."
 import asyncio, sys, time
 from pathlib import Path
-from lrat.agents.loop import Answer, Budget, BrowseCall, Policy, Results, SearchCall
+from lrat.agents.actions import Answer, BrowseCall, Budget, Policy, Results, SearchCall
 from lrat.agents.collect import collect
 from lrat.data.corpus import Document
 from lrat.data.questions import Question

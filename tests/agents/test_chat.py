@@ -2,11 +2,12 @@
 import json, socket, threading, time
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
-from lrat.agents.loop import Budget
+from lrat.agents.actions import Budget
 from lrat.agents.chat import SPENT, ChatPolicy
 from lrat.agents.collect import collect
-from lrat.llm.client import ChatModel, completion
-from lrat.llm.http import ModelFailure, stand_in
+from lrat.llm.client import ChatModel
+from lrat.testing.server import completion, stand_in
+from lrat.llm.http import ModelFailure
 from lrat.trajectories.trajectory import read_trajectory
 from lrat.core.settings import LratError
 from small_agents import QUESTIONS, Words, first_words
@@ -112,7 +113,7 @@ def test_deadline_ends_retries():
 @pytest.mark.parametrize("page", ["<html><h1>Sign in</h1></html>", '{"error": "overloaded"}', '{"choices": []}', "{", ""])
 def test_what_is_no_completion_is_a_failure(tmp_path, page):
     with stand_in(lambda request: (200, page)) as server: _, run = ask(server, tmp_path)
-    assert run.status.startswith("failed: the answer is no chat completion") and run.final_answer is None
+    assert run.status.startswith("failed: the answer is not a chat completion") and run.final_answer is None
     assert "\n" not in run.status and "<" not in run.status
 
 @pytest.mark.parametrize("status, told", [(404, "check --model"), (401, "set OPENAI_API_KEY"), (403, "check OPENAI_API_KEY")])

@@ -2,7 +2,8 @@
 import json, os, random, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
-from lrat.agents.loop import Answer, Budget, Malformed, BrowseCall, SearchCall, run_agents
+from lrat.agents.loop import run_agents
+from lrat.agents.actions import Answer, BrowseCall, Budget, Malformed, SearchCall
 from lrat.agents.collect import collect
 from lrat.llm.http import ModelFailure
 from lrat.data.questions import Question

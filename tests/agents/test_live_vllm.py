@@ -3,7 +3,7 @@ import dataclasses, json
 from collections import Counter
 import pytest
 from live_models import NAME, save_unpacked, serving, vllm_python
-from lrat.agents.loop import Budget
+from lrat.agents.actions import Budget
 from lrat.agents.presets import AGENTS
 from lrat.data.assets import fetch
 from lrat.judging.judge import JudgedBrowse, judge_trajectories

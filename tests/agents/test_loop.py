@@ -1,7 +1,8 @@
 "Questions of models that go their own way: none waits for another, none is lost, and nothing is left running"
 import asyncio, gc, sys, threading, time
 import pytest
-from lrat.agents.loop import Answer, Budget, Malformed, BrowseCall, SearchCall, run_agents
+from lrat.agents.loop import run_agents
+from lrat.agents.actions import Answer, BrowseCall, Budget, Malformed, SearchCall
 from lrat.llm.http import ModelFailure, background, wait_for
 from lrat.data.questions import Question
 from lrat.core.settings import LratError

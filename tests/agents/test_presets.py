@@ -2,13 +2,12 @@
 import dataclasses, json
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
-from lrat.agents.loop import Budget
+from lrat.agents.actions import Budget
 from lrat.agents.presets import AGENTS, PRESETS, agent_named, open_agent, preset_for
-from lrat.agents.protocols import LONGEST, response
+from lrat.agents.protocols import LONGEST
+from lrat.testing.server import completion, response, stand_in
 from lrat.agents.chat import SPENT
 from lrat.agents.collect import collect, collect_command
-from lrat.llm.client import completion
-from lrat.llm.http import stand_in
 from lrat.paper.plan import MODELS
 from lrat.trajectories.trajectory import read_trajectory
 from lrat.core.settings import PROFILES, LratError
@@ -139,7 +138,7 @@ def test_what_is_no_response_is_a_failure(body, tmp_path, monkeypatch):
         policy = open_agent("gpt-oss", server.url, "small")
         policy.model._server.attempts = 1
         collect(QUESTIONS[:1], Words(), policy, tmp_path, Budget(), first_words)
-    assert read_trajectory(tmp_path/"run_q00.json").status.startswith("failed: the answer is no response (")
+    assert read_trajectory(tmp_path/"run_q00.json").status.startswith("failed: the answer is not a response (")
 
 def test_every_model_of_the_paper_has_its_agent():
     for name in PROFILES["paper"].agent.policies:

@@ -12,8 +12,8 @@ from lrat.data.canary import encrypt
 from lrat.evaluation.command import compare_command, eval_command, read_scores, write_scores
 from lrat.core.files import write_jsonl
 from lrat.evaluation.scores import ScoreTable, score_trajectories
-from lrat.llm.client import ChatModel, completion
-from lrat.llm.http import stand_in
+from lrat.llm.client import ChatModel
+from lrat.testing.server import completion, stand_in
 from lrat.paper.plan import make_plan
 from lrat.data.questions import Question, read_qrels, read_questions
 from lrat.trajectories.trajectory import Trajectory, Step, read_trajectory, write_trajectory

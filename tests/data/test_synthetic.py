@@ -3,7 +3,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 import pytest
-from lrat.agents.loop import Answer, BrowseCall, Page, Result, Results, SearchCall
+from lrat.agents.actions import Answer, BrowseCall, Page, Result, Results, SearchCall
 from lrat.data.corpus import open_corpus
 from lrat.data.fanoutqa import build_fanoutqa
 from lrat.core.files import sha256_folder

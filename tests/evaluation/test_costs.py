@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from lrat.agents.loop import Budget
+from lrat.agents.actions import Budget
 from lrat.evaluation.browsecomp import iterate_browsecomp, write_browsecomp
 from lrat.agents.chat import ChatPolicy
 from lrat.agents.collect import collect
 from lrat.evaluation.costs import costs_command, read_prices, trajectory_costs
 from lrat.judging.llm import LLMJudge
 from lrat.judging.judge import judge_trajectories
-from lrat.llm.client import ChatModel, completion
-from lrat.llm.http import stand_in
+from lrat.llm.client import ChatModel
+from lrat.testing.server import completion, stand_in
 from lrat.paper.report import build_report
 from lrat.paper.results import record, result_row
 from lrat.trajectories.trajectory import Trajectory, Step, read_trajectory, write_trajectory

@@ -1,5 +1,5 @@
 "A judge that dies, errs or cannot tell never makes a label, and never decides twice."
-import json, os, signal, subprocess, sys, time
+import os, signal, subprocess, sys, time
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,7 @@ from lrat.llm.http import ModelFailure
 from lrat.trajectories.trajectory import Trajectory, Step, iterate_trajectories, write_trajectory
 from lrat.core.settings import InputError, LratError
 from paths import TESTS
-
-
-def write_runs(folder, count):
-    for n in range(count):
-        write_trajectory(folder, Trajectory(f"{n:02}", "?", "completed", [
-            Step("tool_call", "search", '{"query": "x"}', "DocID:7\n[T]\ntext"), Step("tool_call", "get_document", '{"docid": "7"}', "text"),
-            Step("reasoning", output=f"thought {n}"), Step("output_text", output="T")]))
-    return folder
+from small_trajectories import rows, write_runs
 
 
 @pytest.fixture
@@ -28,27 +21,24 @@ def runs(tmp_path): return write_runs(tmp_path/"runs", 30)
 
 
 class Counting(Judge):
-    "Says the same to all, and can be interrupted"
+    "Says yes to all, and can be interrupted"
     name = "counting"
     def __init__(self, stop_at=None, delay=0): self.calls, self.stop_at, self.delay = [], stop_at, delay
-    def decide(self, case):
+    def decide(self, browse):
         if len(self.calls) == self.stop_at: raise KeyboardInterrupt
         time.sleep(self.delay)
-        self.calls.append(case.run)
+        self.calls.append(browse.run)
         return Decision("yes")
 
 
-def rows(path): return [json.loads(line) for line in open(path)]
-
-
-def test_an_interrupted_judge_goes_on(runs, tmp_path):
-    judge_trajectories(runs, Counting(), tmp_path/"at-once.jsonl")
+def test_an_interrupted_judge_resumes(runs, tmp_path):
+    judge_trajectories(runs, Counting(), tmp_path/"whole.jsonl")
     first, second = Counting(stop_at=12), Counting()
     with pytest.raises(KeyboardInterrupt): judge_trajectories(runs, first, tmp_path/"v.jsonl")
     assert not (tmp_path/"v.jsonl").exists()
     assert judge_trajectories(runs, second, tmp_path/"v.jsonl") == {"yes": 30, "no": 0, "undecided": 0, "failed": 0, "kept": 12}
     assert len(first.calls) + len(second.calls) == 30
-    assert (tmp_path/"v.jsonl").read_bytes() == (tmp_path/"at-once.jsonl").read_bytes()
+    assert (tmp_path/"v.jsonl").read_bytes() == (tmp_path/"whole.jsonl").read_bytes()
     assert not list(tmp_path.glob(".v.jsonl*"))
     judge_trajectories(runs, Counting(stop_at=0), tmp_path/"v.jsonl") # Nothing is left to judge
 
@@ -56,8 +46,8 @@ def test_an_interrupted_judge_goes_on(runs, tmp_path):
 def test_a_killed_process_loses_no_verdict(runs, tmp_path):
     out = tmp_path/"v.jsonl"
     side = tmp_path/".v.jsonl.so-far"
-    program = f"from test_judge import *; judge_runs({str(runs)!r}, Counting(delay=.1), {str(out)!r})"
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=TESTS, stderr=subprocess.DEVNULL)
+    program = f"from test_judge import *; judge_trajectories({str(runs)!r}, Counting(delay=.1), {str(out)!r})"
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=TESTS/"judging", env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}, stderr=subprocess.DEVNULL)
     while process.poll() is None and not (side.exists() and side.read_text().count("\n") >= 3): time.sleep(.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -105,20 +95,20 @@ class Model:
 
 
 @pytest.mark.parametrize("model,why", [(Model(fails=lambda n: True), "no connection"), (Model("RELEVANT"), "unreadable reply: 'RELEVANT'")])
-def test_a_useless_judge_stops_early_and_writes_nothing(runs, tmp_path, model, why):
+def test_a_judge_that_keeps_failing_stops_early_and_writes_nothing(runs, tmp_path, model, why):
     with pytest.raises(LratError, match=f"have no usable reply .{why}"): judge_trajectories(runs, LLMJudge(model, 1), tmp_path/"v.jsonl")
     assert model.calls < 30 and not (tmp_path/"v.jsonl").exists()
     with pytest.raises(LratError, match="no usable reply"): judge_trajectories(runs, LLMJudge(model, 1), tmp_path/"v.jsonl")
 
 
-def test_a_few_failures_are_no_label_and_are_asked_again(runs, tmp_path):
+def test_a_few_failures_are_not_labels_and_are_asked_again(runs, tmp_path):
     counts = judge_trajectories(runs, LLMJudge(Model(fails=lambda n: n % 15 == 0), 1), tmp_path/"v.jsonl")
     assert (counts["yes"], counts["failed"], counts["no"]) == (28, 2, 0)
     said, (first, *_) = read_verdicts(tmp_path/"v.jsonl"), [r for r in rows(tmp_path/"v.jsonl") if r["verdict"] == "failed"]
     run = next(r for r in iterate_trajectories(runs) if r.name == first["run"])
     assert said(run, run.browses()[0]) == "failed"
-    mended = LLMJudge(Model(), 1)
-    assert judge_trajectories(runs, mended, tmp_path/"v.jsonl")["yes"] == 30 and mended.model.calls == 2
+    fixed = LLMJudge(Model(), 1)
+    assert judge_trajectories(runs, fixed, tmp_path/"v.jsonl")["yes"] == 30 and fixed.model.calls == 2
 
 
 def test_threads_do_not_change_the_file(runs, tmp_path):
@@ -127,7 +117,7 @@ def test_threads_do_not_change_the_file(runs, tmp_path):
 
 
 @pytest.mark.parametrize("reply", ["RELEVANT", "", "{}", "<html>", "yes or no?", "yes\nno", "not relevant", "Yes, but see below."])
-def test_a_reply_that_is_no_verdict_is_undecided(runs, reply):
+def test_a_reply_that_is_not_a_verdict_is_undecided(runs, reply):
     assert read_verdict(reply) is None
     assert LLMJudge(Model(reply)).decide(next(judged_browses(next(iterate_trajectories(runs))))).verdict == "undecided"
 

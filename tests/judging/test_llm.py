@@ -1,4 +1,4 @@
-"A judge behind a server: whatever the server does, a verdict is a verdict, its words are kept, and nothing is asked twice."
+"A judge behind a server: whatever the server does, only a verdict becomes one, replies are kept, and nothing is asked twice."
 import json, os, signal, subprocess, sys, threading, time
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from lrat.judging.ensemble import Ensemble
 from lrat.judging.llm import LLMJudge
 from lrat.judging.command import judge_command, make_judge
 from lrat.judging.judge import judge_trajectories
-from lrat.llm.client import ChatModel, completion
-from lrat.llm.http import stand_in
+from lrat.llm.client import ChatModel
+from lrat.testing.server import completion, stand_in
 from lrat.core.settings import InputError, LratError
-from test_judge import rows, write_runs
+from small_trajectories import rows, write_runs
 
 
 @pytest.fixture
@@ -32,23 +32,23 @@ def slow(request):
     (lambda request: completion("RELEVANT"), "unreadable reply: 'RELEVANT'"),
     (lambda request: completion(""), "unreadable reply: ''"),
     (lambda request: completion("<think>yes\nno wait"), "unreadable reply: ''"),
-    (lambda request: (200, "<html>yes</html>"), "the answer is no chat completion"),
+    (lambda request: (200, "<html>yes</html>"), "the answer is not a chat completion"),
     (lambda request: (200, '{"error": "overloaded"}'), "overloaded"),
     (lambda request: (503, "busy"), "status 503: busy"),
     (slow, "no reply within 0.2 seconds")])
-def test_a_server_of_no_use_makes_no_label(runs, tmp_path, answer, why):
-    with stand_in(answer) as server, pytest.raises(LratError, match=f"cases have no usable reply .*{why}"):
+def test_a_failing_server_makes_no_label(runs, tmp_path, answer, why):
+    with stand_in(answer) as server, pytest.raises(LratError, match=f"opened documents have no usable reply .*{why}"):
         judge_trajectories(runs, judge(server.url, timeout=.2 if answer is slow else 30), tmp_path/"v.jsonl")
     assert not (tmp_path/"v.jsonl").exists() and len(server.requests) < 28
     assert {row["verdict"] for row in rows(tmp_path/".v.jsonl.so-far")} <= {"failed", "undecided"}
 
 
-def test_as_many_at_once_as_asked_and_no_more(runs, tmp_path):
+def test_as_many_requests_are_concurrent_as_asked_and_no_more(runs, tmp_path):
     four, now, most = threading.Barrier(4, timeout=20), [], []
     def answer(request):
         now.append(1)
         most.append(len(now))
-        four.wait() # Goes on only when four requests are here
+        four.wait() # Until four requests are here
         now.pop()
         return completion("yes")
     with stand_in(answer) as server:
@@ -70,7 +70,7 @@ def test_a_slow_reply_holds_up_no_verdict(tmp_path):
     assert written == [7] and [row["run"] for row in rows(tmp_path/"v.jsonl")] == [f"run_{n:02}" for n in range(8)]
 
 
-def test_all_that_was_said_is_kept(runs, tmp_path):
+def test_the_whole_reply_is_kept(runs, tmp_path):
     with stand_in(lambda request: completion("<think>yes\nor no?</think>\n**no**", reasoning_content="It helps\nyes")) as server:
         judge_trajectories(runs, judge(server.url), tmp_path/"v.jsonl")
     row = rows(tmp_path/"v.jsonl")[0]
@@ -82,9 +82,9 @@ def test_all_that_was_said_is_kept(runs, tmp_path):
 def words_only(request): return (400, '{"error": "response_format is not supported"}') if "response_format" in request else completion("yes")
 
 
-def test_a_refused_schema_is_tried_once_and_said_once(runs, tmp_path, capsys):
+def test_a_refused_schema_is_attempted_once_and_reported_once(runs, tmp_path, capsys):
     with stand_in(words_only) as server:
-        assert judge_trajectories(runs, judge(server.url, form="auto"), tmp_path/"v.jsonl")["yes"] == 28
+        assert judge_trajectories(runs, judge(server.url, reply_format="auto"), tmp_path/"v.jsonl")["yes"] == 28
     assert 1 <= sum("response_format" in request for request in server.requests) <= 4 # Those in flight before the first refusal
     assert capsys.readouterr().err.count("the server takes no schema") == 1
     assert {row["form"] for row in rows(tmp_path/"v.jsonl")} == {"text"}
@@ -92,50 +92,50 @@ def test_a_refused_schema_is_tried_once_and_said_once(runs, tmp_path, capsys):
 
 def test_a_server_that_takes_the_schema_is_asked_with_it(runs, tmp_path, capsys):
     with stand_in(lambda request: completion(json.dumps({"verdict": "no"}, indent=1))) as server:
-        assert judge_trajectories(runs, judge(server.url, form="auto"), tmp_path/"v.jsonl")["no"] == 28
+        assert judge_trajectories(runs, judge(server.url, reply_format="auto"), tmp_path/"v.jsonl")["no"] == 28
     assert all(request["response_format"]["json_schema"]["strict"] for request in server.requests) and len(server.requests) == 28
     assert "takes no schema" not in capsys.readouterr().err
 
 
-def test_a_server_that_ignores_the_form_is_read_all_the_same(runs, tmp_path):
+def test_a_server_that_ignores_the_format_can_be_read(runs, tmp_path):
     with stand_in(lambda request: completion("The notes quote it.\nVerdict: yes")) as server:
-        assert judge_trajectories(runs, judge(server.url, form="choice"), tmp_path/"v.jsonl")["yes"] == 28
+        assert judge_trajectories(runs, judge(server.url, reply_format="choice"), tmp_path/"v.jsonl")["yes"] == 28
     assert server.requests[0]["structured_outputs"] == {"choice": ["yes", "no", "undecided"]}
 
 
-def test_a_case_that_is_too_long_does_not_settle_the_form(runs, tmp_path):
+def test_notes_that_are_too_long_do_not_settle_the_format(runs, tmp_path):
     def answer(request):
         return (400, "too many tokens") if "thought 0\n" in request["messages"][0]["content"] else completion('{"verdict": "yes"}')
-    with stand_in(answer) as server: counts = judge_trajectories(runs, judge(server.url, 1, form="auto"), tmp_path/"v.jsonl")
+    with stand_in(answer) as server: counts = judge_trajectories(runs, judge(server.url, 1, reply_format="auto"), tmp_path/"v.jsonl")
     assert (counts["yes"], counts["failed"]) == (27, 1)
     assert [row["form"] for row in rows(tmp_path/"v.jsonl") if row["verdict"] == "yes"] == ["schema"] * 27
 
 
-def test_a_form_asked_for_by_name_is_not_changed(runs, tmp_path):
+def test_a_format_asked_for_by_name_is_not_changed(runs, tmp_path):
     with stand_in(words_only) as server, pytest.raises(LratError, match="status 400: .*response_format is not supported"):
-        judge_trajectories(runs, judge(server.url, form="schema"), tmp_path/"v.jsonl")
+        judge_trajectories(runs, judge(server.url, reply_format="schema"), tmp_path/"v.jsonl")
     assert all("response_format" in request for request in server.requests)
 
 
-def test_a_killed_judge_goes_on_where_it_was(tmp_path):
+def test_a_killed_judge_resumes(tmp_path):
     runs, out, side = write_runs(tmp_path/"runs", 28), tmp_path/"v.jsonl", tmp_path/".v.jsonl.so-far"
     with stand_in(lambda request: (time.sleep(.1), completion("yes"))[1]) as server:
-        judge_trajectories(runs, make_judge("llm", server.url, "small", concurrency=16), tmp_path/"at-once.jsonl")
+        judge_trajectories(runs, make_judge("llm", server.url, "small", concurrency=16), tmp_path/"whole.jsonl")
         server.requests.clear()
-        program = f"from lrat.judging.command import *; judge_runs({str(runs)!r}, make_judge('llm', {server.url!r}, 'small', concurrency=2), {str(out)!r})"
+        program = f"from lrat.judging.command import make_judge; from lrat.judging.judge import judge_trajectories; judge_trajectories({str(runs)!r}, make_judge('llm', {server.url!r}, 'small', concurrency=2), {str(out)!r})"
         process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
         while process.poll() is None and not (side.exists() and side.read_text().count("\n") >= 4): time.sleep(.01)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         kept = side.read_bytes().count(b"\n")
         assert not out.exists() and 4 <= kept < 28
-        time.sleep(.2) # What was in flight reaches the server
+        time.sleep(.2) # Requests in flight reach the server
         server.requests.clear()
         assert judge_trajectories(runs, make_judge("llm", server.url, "small", concurrency=16), out)["kept"] == kept
-    assert len(server.requests) == 28 - kept and out.read_bytes() == (tmp_path/"at-once.jsonl").read_bytes()
+    assert len(server.requests) == 28 - kept and out.read_bytes() == (tmp_path/"whole.jsonl").read_bytes()
 
 
-def test_a_prompt_of_ones_own(runs, tmp_path):
+def test_a_prompt_of_the_user(runs, tmp_path):
     prompt = tmp_path/"mine.txt"
     prompt.write_text('Notes: {reasoning}. Reply like {"verdict": "yes"}. {Other} braces stay.\n')
     with stand_in(lambda request: completion("yes")) as server:
@@ -160,9 +160,9 @@ def test_no_label_depends_on_a_judge_that_is_down(runs, tmp_path):
         models = [LLMJudge(ChatModel(server.url, name, attempts=1), 4) for name in "abc"]
         counts = judge_trajectories(runs, Ensemble(models), tmp_path/"v.jsonl")
     assert counts == {"yes": 27, "no": 0, "undecided": 0, "failed": 1, "kept": 0}
-    open_case, = [row for row in rows(tmp_path/"v.jsonl") if row["verdict"] == "failed"]
-    assert open_case["run"] == "run_03" and "1 of 3 judges gave no verdict (status 500: down" in open_case["trouble"]
-    assert [vote["verdict"] for vote in open_case["votes"]] == ["yes", "no", "failed"] and open_case["agreement"] == .3333
+    unsettled, = [row for row in rows(tmp_path/"v.jsonl") if row["verdict"] == "failed"]
+    assert unsettled["run"] == "run_03" and "1 of 3 judges gave no verdict (status 500: down" in unsettled["error"]
+    assert [vote["verdict"] for vote in unsettled["votes"]] == ["yes", "no", "failed"] and unsettled["agreement"] == .3333
     costs = verdict_costs(tmp_path/"v.jsonl")
     assert costs.known("read_tokens").sum() == 10 * 2 * 28 and set(costs.models) == {"a", "b", "c"}
 
@@ -188,10 +188,9 @@ def test_verdict_files_are_merged(runs, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["labels:{b}", "ensemble:{a},{b}"])
-def test_verdicts_on_other_runs_are_one_line(runs, tmp_path, form):
+def test_verdicts_on_other_trajectories_are_one_line(runs, tmp_path, form):
     a, b = labels(tmp_path/"a", "yes", 28), labels(tmp_path/"b", "yes", 28, first=50)
-    program = Path(sys.executable).parent/"lrat judge"
-    done = subprocess.run([program, runs, "--judge", form.format(a=a, b=b), "--out", tmp_path/"v.jsonl"], capture_output=True, text=True)
+    done = subprocess.run([Path(sys.executable).parent/"lrat", "judge", runs, "--judge", form.format(a=a, b=b), "--out", tmp_path/"v.jsonl"], capture_output=True, text=True)
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 2 and "Traceback" not in done.stderr and not list(tmp_path.glob("*v.jsonl*"))
-    assert f"{b}: is about other runs than these: it holds no verdict on any of the 28 documents" in last
+    assert f"{b}: is about other trajectories than these: it holds no verdict on any of the 28 documents" in last

@@ -3,13 +3,15 @@ import asyncio, socket, threading, time
 from dataclasses import replace
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
-from lrat import endpoint as module
-from lrat.agents.loop import Budget, run_agents
+from lrat.llm import http as module
+from lrat.agents.loop import run_agents
+from lrat.agents.actions import Budget
 from lrat.agents.chat import ChatPolicy
 from lrat.agents.collect import collect
-from lrat.llm.http import Breaker, Endpoint, ModelFailure, background, stand_in, wait_for
+from lrat.llm.http import Breaker, Endpoint, ModelFailure, background, wait_for
+from lrat.testing.server import completion, stand_in
 from lrat.core.files import read_jsonl
-from lrat.llm.client import ChatModel, completion
+from lrat.llm.client import ChatModel
 from lrat.trajectories.trajectory import read_trajectory
 from lrat.core.settings import InputError, LratError
 from small_agents import QUESTIONS, Words, first_words
@@ -48,25 +50,25 @@ class Raw:
 
 WHOLE = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{"a":1}'
 
-# ------------------------------------------------------------------------------------------------------------ trying again
+# ------------------------------------------------------------------------------------------------------------ retries
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 529])
-def test_what_waiting_may_mend_is_tried_again(status):
+def test_what_waiting_may_fix_is_retried(status):
     with replies((status, "later"), {"a": 1}) as server: assert ask(Endpoint(server.url, backoff=.001)) == {"a": 1}
     assert len(server.requests) == 2 and server.requests[0] == server.requests[1]
 
 @pytest.mark.parametrize("status", [400, 405, 413, 422])
-def test_what_waiting_cannot_mend_is_not(status):
+def test_what_waiting_cannot_fix_is_not(status):
     with replies((status, '{"error": {"message": "this model\'s maximum context is 4096 tokens"}}')) as server:
         with pytest.raises(ModelFailure, match=f"status {status}: .*maximum context") as caught: ask(Endpoint(server.url))
     assert len(server.requests) == 1 and "\n" not in str(caught.value)
 
 @pytest.mark.parametrize("broken", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 700\r\n\r\n{", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"])
-def test_a_broken_connection_is_tried_again(broken):
+def test_a_broken_connection_is_retried(broken):
     with Raw(broken, WHOLE) as server: assert ask(Endpoint(server.url, backoff=.001)) == {"a": 1}
 
 @pytest.mark.parametrize("broken", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x00\x01\x02\x03", b"HTTP/1.1 200 OK\r\nX: " + b"y"*100_000 + b"\r\n\r\n{}"])
-def test_what_is_no_http_is_one_line(broken):
+def test_an_answer_that_is_not_http_is_one_line(broken):
     with Raw(broken) as server:
         with pytest.raises(ModelFailure, match=r"\(2 attempts\)$") as caught: ask(Endpoint(server.url, attempts=2, backoff=.001))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
@@ -127,23 +129,23 @@ def test_a_server_that_starts_again_is_waited_for():
     for _ in range(100): breaker.failed("refused")
     breaker.check() # A hundred failures at once are the same second of one restart
 
-# --------------------------------------------------------------------------------------------------- answers that are none
+# --------------------------------------------------------------------------------------------------- unusable answers
 
 @pytest.mark.parametrize("answer, told", [
-    ((404, '{"error": {"message": "The model `m` does not exist.", "code": 404}}'), "knows no such model or address; check --model"),
-    ((400, '{"error": {"message": "Invalid model", "code": "model_not_found"}}'), "knows no such model"),
-    ((400, "model 'm' not found, try pulling it first"), "knows no such model"),
-    ((404, "<html><body>Not Found</body></html>"), "ends as the server wants it, often in /v1"),
+    ((404, '{"error": {"message": "The model `m` does not exist.", "code": 404}}'), "does not know this model or address; check --model"),
+    ((400, '{"error": {"message": "Invalid model", "code": "model_not_found"}}'), "does not know this model"),
+    ((400, "model 'm' not found, try pulling it first"), "does not know this model"),
+    ((404, "<html><body>Not Found</body></html>"), "ends as the server expects, often in /v1"),
     ((301, "", {"Location": "https://elsewhere.example/v1"}), "redirects")])
-def test_what_the_user_has_to_mend_is_said_at_once(answer, told):
+def test_what_the_user_has_to_fix_is_said_at_once(answer, told):
     with replies(answer) as server:
         with pytest.raises(LratError, match=told) as caught: ask(Endpoint(server.url))
     assert "\n" not in str(caught.value) and "<" not in str(caught.value) and len(server.requests) == 1
 
 @pytest.mark.parametrize("text", ["<html><h1>Sign in</h1></html>", "[1, 2]", '"yes"', "", "{" * 100_000, "[" * 100_000, "\x00"])
-def test_what_is_no_object_is_tried_again_and_then_a_failure(text):
+def test_an_answer_that_is_not_an_object_is_retried_and_then_a_failure(text):
     with stand_in(lambda request: (200, text)) as server:
-        with pytest.raises(ModelFailure, match=r"^the answer is no JSON object \(.*\) \(2 attempts\)$") as caught: ask(Endpoint(server.url, attempts=2, backoff=.001))
+        with pytest.raises(ModelFailure, match=r"^the answer is not a JSON object \(.*\) \(2 attempts\)$") as caught: ask(Endpoint(server.url, attempts=2, backoff=.001))
     assert len(server.requests) == 2 and "<" not in str(caught.value) and len(str(caught.value)) < 300
 
 @pytest.mark.parametrize("message", [None, "text", {"content": ["a", "b"]}, {"content": None, "tool_calls": ["x"]}, {"content": "", "tool_calls": 7}])
@@ -151,7 +153,7 @@ def test_a_completion_of_another_shape_is_a_failure(message):
     body = completion("x")
     body["choices"][0]["message"] = message
     with stand_in(lambda request: body) as server:
-        with pytest.raises(ModelFailure, match="the answer is no chat completion"): ChatModel(server.url, "m", attempts=1).reply([])
+        with pytest.raises(ModelFailure, match="the answer is not a chat completion"): ChatModel(server.url, "m", attempts=1).reply([])
 
 def test_an_endless_answer_is_cut_off(monkeypatch):
     monkeypatch.setattr(module, "LARGEST", 1 << 20)
@@ -164,7 +166,7 @@ def test_half_characters_are_replaced():
         assert ask(Endpoint(server.url)) == {"a": "café 😀 ?", "b": "\\ud83d"}
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host/v1", "http://", "http:///v1", "file:///etc/passwd"])
-def test_an_address_that_is_none(url):
+def test_what_is_not_an_address_is_refused(url):
     with pytest.raises(LratError, match="write it like http://localhost:8000/v1"): ChatModel(url, "m")
 
 def test_no_secret_is_told(monkeypatch):
@@ -177,10 +179,10 @@ def test_no_secret_is_told(monkeypatch):
         assert "sk-secret" not in str(caught.value) and "***" in str(caught.value)
 
 @pytest.mark.parametrize("key", ["sk-sec\nret", "sk-sécret", "sk-\x00ret"])
-def test_a_key_that_is_none(monkeypatch, key):
+def test_what_is_not_a_key_is_refused(monkeypatch, key):
     monkeypatch.setattr(module.os, "environ", {**module.os.environ, "OPENAI_API_KEY": key})
-    with pytest.raises(LratError, match="OPENAI_API_KEY is no key") as caught: Endpoint("http://127.0.0.1:1")
-    assert "ret" not in str(caught.value).removeprefix("OPENAI_API_KEY is no key: it holds letters")
+    with pytest.raises(LratError, match="OPENAI_API_KEY is not a key") as caught: Endpoint("http://127.0.0.1:1")
+    assert "ret" not in str(caught.value).removeprefix("OPENAI_API_KEY is not a key: it holds characters")
 
 # ------------------------------------------------------------------------------------------------------------ who may ask
 

@@ -7,8 +7,7 @@ import pytest
 from lrat.paper.main import ablation, table2
 from lrat.paper.expected import check_expected, read_expected, write_expected
 from lrat.evaluation.scores import METRICS, ScoreTable
-from lrat.llm.client import completion
-from lrat.llm.http import stand_in
+from lrat.testing.server import completion, stand_in
 from lrat.pipeline.pipeline import Pipeline
 from lrat.paper.plan import left_out, make_plan
 from lrat.pipeline.systems import systems

@@ -1,4 +1,4 @@
-"Runs of every dialect are read into the same three views, and what is broken is named by file and step."
+"Trajectories of every dialect are read into the same three views, and what is broken is named by file and step."
 import json
 
 import pytest
@@ -114,3 +114,16 @@ def test_any_query_id_makes_a_file_of_its_own(tmp_path, query_id):
     path = write_trajectory(tmp_path/"runs", Trajectory(query_id, "?", "completed", [Step("output_text", output="x")]))
     assert path.parent == tmp_path/"runs" and path.is_file() and read_trajectory(path).query_id == query_id
     assert [run.query_id for run in iterate_trajectories(tmp_path/"runs")] == [query_id]
+
+
+def test_a_drawing_shows_every_step_and_what_was_opened(tmp_path):
+    pytest.importorskip("matplotlib", reason="the notebooks extra is not installed").use("agg")
+    from lrat.trajectories.drawing import cards_of, draw_trajectory
+    ranked = "\n\n".join(f"DocID:d{n}\n[T]\nt" for n in range(20))
+    run = read_trajectory(write(tmp_path, [call("search", '{"query": "x"', "Error: bad arguments"), call("search", '{"query": "x"}', ranked),
+                                           call("visit", '{"docid": ["d17", "d3"]}', "t"), thought("It fits."), call("visit", '{"docid": "absent"}', "Error"),
+                                           said("<think>So.</think>Oslo")]))
+    assert [card.kind for card in cards_of(run)] == ["search", "search", "browse", "reasoning", "browse", "answer"]
+    texts = {text.get_text() for text in draw_trajectory(run, ties=True, columns=2, results=3).axes[0].texts}
+    assert {"1  d0", "18  d17", "and 16 more", "Oslo", "absent"} <= texts and "4  d3" not in texts
+    assert draw_trajectory(Trajectory("1", None, "failed: x", [])).axes[0].texts[0].get_text() == ""
