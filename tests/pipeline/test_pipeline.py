@@ -182,7 +182,7 @@ def test_what_needs_runs_says_so(tmp_path, asked):
     released(tmp_path, "smoke")
     pipeline = Pipeline(load_settings("smoke", mining__pairs="hub"), tmp_path/"stages")
     for system in ("+naive", "top1", "+LRAT, incorrect runs", "+LRAT, loop 1"):
-        with pytest.raises(LratError, match="released pairs come without runs"): pipeline.pairs(system)
+        with pytest.raises(LratError, match="released pairs come without trajectories"): pipeline.pairs(system)
 
 
 def test_the_papers_profile_needs_no_training_questions_for_released_pairs(tmp_path, monkeypatch):

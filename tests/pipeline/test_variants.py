@@ -116,7 +116,7 @@ def test_a_setting_that_training_does_not_have_is_named(tmp_path):
 
 def test_variants_need_runs_even_where_released_pairs_are_trained_on(tmp_path):
     plan = Planned(load_settings("smoke", mining__pairs="hub"), FORGETTING_ARMS, tmp_path)
-    with pytest.raises(LratError, match="released pairs come without runs"): plan.model("lower rate: 1e-05", 1)
+    with pytest.raises(LratError, match="released pairs come without trajectories"): plan.model("lower rate: 1e-05", 1)
 
 
 # ------------------------------------------------------------------------------------------------------------ the choice
