@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np, pytest
 
 from lrat.paper.figures import load_figures, save_figure
-from lrat.paper.main import caption_fig1, fig1, fig7, words_for
+from lrat.paper.main import caption_fig1, fig1, fig7
+from lrat.paper.drawing import words_for
 from lrat.evaluation.scores import ScoreTable
 from lrat.paper.report import answer, build_report, comparison_sentence, headline, verdict
-from lrat.paper.results import ARTEFACTS, comparison_rows, load_results, record, record_seconds, result_row, score_rows
+from lrat.paper.artefacts import ARTEFACTS
+from lrat.paper.results import comparison_rows, load_results, record, record_seconds, result_row, score_rows
 from lrat.paper.tables import headline_rows, results_tables
 from lrat.paper.printed import paper_values
 from lrat.core.settings import InputError, LratError, code_version, load_settings

@@ -4,7 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from lrat.paper.main import ablation, table2
+from lrat.paper.main import ablation
+from lrat.paper.printed import table2
 from lrat.paper.expected import check_expected, read_expected, write_expected
 from lrat.evaluation.scores import METRICS, ScoreTable
 from lrat.testing.server import completion, stand_in

@@ -11,7 +11,8 @@ from lrat.training.general_queries import FORMS, common_properties, general_quer
 from lrat.paper.forgetting import GENERAL_QUERIES, FORGETTING_ARMS, MEANS, PAIRS, choose, chosen_strengths, development_rows, forgetting_rows
 from lrat.evaluation.scores import METRICS, ScoreTable
 from lrat.data.questions import read_qrels, read_questions
-from lrat.paper.results import ABLATIONS, ARTEFACTS, load_results, record, result_row
+from lrat.paper.results import ABLATIONS, load_results, record, result_row
+from lrat.paper.artefacts import ARTEFACTS
 from lrat.retrieval.retriever import Hit
 from lrat.paper.runner import find_notebooks, run_command, notebook_parameters
 from lrat.core.settings import InputError, LratError, load_settings
