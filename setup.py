@@ -16,7 +16,7 @@ setup(
     author=settings["author"], license="Apache-2.0", url=settings["git_url"], keywords=settings["keywords"].split(),
     classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Science/Research", "Programming Language :: Python :: 3.11"],
     packages=find_packages(include=["lrat", "lrat.*"]),
-    package_data={"lrat": ["prompts/*.txt", "paper_results.json"]}, python_requires=f">={settings['min_python']}",
+    package_data={"lrat": ["prompts/*.txt", "templates/*", "paper_results.json"]}, python_requires=f">={settings['min_python']}",
     install_requires=settings["requirements"].split(), extras_require=extras,
     entry_points={"console_scripts": settings["console_scripts"].split(), "nbdev": ["lrat=lrat._modidx:d"]},
 )
