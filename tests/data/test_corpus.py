@@ -3,7 +3,7 @@ import pickle, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import pytest
-import lrat.data.corpus
+import lrat.core.files, lrat.data.corpus
 from lrat.data.corpus import Document, open_corpus, write_corpus
 from lrat.core.settings import InputError
 from paths import SHARED
@@ -14,9 +14,9 @@ def written(path, text):
     return path
 
 @pytest.mark.parametrize("text, message", [
-    ('{"docid": "1", "text": "a"}\nnot json\n', "c.jsonl:2: is no JSON"),
+    ('{"docid": "1", "text": "a"}\nnot json\n', "c.jsonl:2: is not valid JSON"),
     ('{"docid": "1", "text": "a"}\n\n["2", "b"]\n', "c.jsonl:3: is a JSON list"),
-    ('{"docid": "1", "text": "a"}\n{"docid": "2", "te', "c.jsonl:2: is no JSON"),
+    ('{"docid": "1", "text": "a"}\n{"docid": "2", "te', "c.jsonl:2: is not valid JSON"),
     ('{"text": "a"}\n', "c.jsonl:1: has no docid.*it has: text"),
     ('{"docid": "1"}\n', "c.jsonl:1: has no text"),
     ('{"docid": null, "text": "a"}\n', "c.jsonl:1: field 'docid' is NoneType"),
@@ -54,7 +54,7 @@ def test_layouts_marks_and_blank_lines(tmp_path):
 
 def test_hashes_may_collide(tmp_path, monkeypatch):
     "With every docid on one hash, lookups and the search for duplicates still compare the docids themselves"
-    monkeypatch.setattr(lrat.corpus, "_docid_hash", lambda docid: 7 << 30)
+    monkeypatch.setattr(lrat.core.files, "_name_hash", lambda name: 7)
     write_corpus(tmp_path/"c.jsonl", (Document(f"d{n}", str(n)) for n in range(50)))
     corpus = open_corpus(tmp_path/"c.jsonl")
     assert [corpus.row(f"d{n}") for n in range(50)] == list(range(50)) and "d50" not in corpus
@@ -64,8 +64,8 @@ def test_hashes_may_collide(tmp_path, monkeypatch):
 
 def test_duplicates_across_pieces(tmp_path, monkeypatch):
     "A duplicate is found wherever the sorted array of keys is cut into pieces"
-    path, check = tmp_path/"c.jsonl", lrat.corpus._check_unique
-    monkeypatch.setattr(lrat.corpus, "_check_unique", lambda corpus: None)
+    path, check = tmp_path/"c.jsonl", lrat.data.corpus._check_unique
+    monkeypatch.setattr(lrat.data.corpus, "_check_unique", lambda corpus: None)
     write_corpus(path, (Document(str(min(n, 8)), "") for n in range(10)))
     corpus = open_corpus(path)
     for chunk in range(1, 11):
@@ -85,7 +85,7 @@ def test_a_second_opening_reads_no_document(tmp_path, monkeypatch):
     write_corpus(tmp_path/"c.jsonl", (Document(str(n), "word " * 50) for n in range(10_000)))
     open_corpus(tmp_path/"c.jsonl")
     def scan(path): raise AssertionError("read again")
-    monkeypatch.setattr(lrat.corpus, "_scan", scan)
+    monkeypatch.setattr(lrat.data.corpus, "_scan", scan)
     start = time.perf_counter()
     assert len(open_corpus(tmp_path/"c.jsonl")) == 10_000
     assert time.perf_counter() - start < 1
@@ -147,7 +147,7 @@ def test_tables(tmp_path, monkeypatch):
     arrow.parquet.write_table(arrow.table({"name": ["a"], "text": ["x"]}), tmp_path/"c.parquet")
     with pytest.raises(InputError, match="c.parquet, row 1: has no docid"): open_corpus(tmp_path/"c.parquet")
     (tmp_path/"c.parquet").write_bytes(b"no table")
-    with pytest.raises(InputError, match="is no parquet file"): open_corpus(tmp_path/"c.parquet")
+    with pytest.raises(InputError, match="is not a valid parquet file"): open_corpus(tmp_path/"c.parquet")
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded runs are not beside this checkout")
 def test_the_recorded_corpus(tmp_path):

@@ -64,7 +64,7 @@ def test_failed_and_missing_are_counted_and_are_no_answer(tmp_path, capsys):
     assert "Cohen's kappa, yes or no\t- (n = 1)" in said
 
 
-@pytest.mark.parametrize("line,says", [('{"run": "run_1", "step": 1, "verdict": "maybe"}', "b.jsonl:1: verdict is 'maybe'"), ("{", "b.jsonl:1: is no JSON")])
+@pytest.mark.parametrize("line,says", [('{"run": "run_1", "step": 1, "verdict": "maybe"}', "b.jsonl:1: verdict is 'maybe'"), ("{", "b.jsonl:1: is not valid JSON")])
 def test_a_bad_line_is_named(tmp_path, line, says):
     a = write(tmp_path/"a.jsonl", {("run_1", 1): "yes"})
     (tmp_path/"b.jsonl").write_text(line + "\n")

@@ -92,7 +92,7 @@ def test_runs_of_browsecomp(tmp_path):
     with open(tmp_path/"runs.jsonl", "a") as file: file.write('{"query_id": "3", "status"\n')
     account = import_trajectories(tmp_path/"runs.jsonl", "browsecomp", tmp_path/"out")
     assert account["runs"] == 2 and account["notes"]["a run that cannot be read"]["count"] == 1
-    assert "runs.jsonl:3: is no JSON" in account["notes"]["a run that cannot be read"]["first"][0]
+    assert "runs.jsonl:3: is not valid JSON" in account["notes"]["a run that cannot be read"]["first"][0]
     assert views(read_trajectory(tmp_path/"out"/"run_1.json"))[0] == views(small())[0]
 
 

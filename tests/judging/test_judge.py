@@ -143,7 +143,7 @@ def test_nothing_written_means_nothing_asked(tmp_path):
     ('{"run": "run_1", "step": "3", "verdict": "yes"}', "v.jsonl:1: field 'step' is str"),
     ('{"run": "run_1", "step": 3, "verdict": "good"}', "v.jsonl:1: verdict is 'good'"),
     ('{"run": "run_1", "step": 3, "verdict": "yes"}\n{"run": "run_1", "step": 3, "verdict": "no"}', "v.jsonl:2: contradicts"),
-    ('{"run": "run_1", "step": 3, "verd', "v.jsonl:1: is no JSON")])
+    ('{"run": "run_1", "step": 3, "verd', "v.jsonl:1: is not valid JSON")])
 def test_bad_labels_name_the_line(tmp_path, line, says):
     (tmp_path/"v.jsonl").write_text(line + "\n")
     with pytest.raises(InputError, match=says): make_judge(f"labels:{tmp_path/'v.jsonl'}")

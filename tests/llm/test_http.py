@@ -236,7 +236,7 @@ def test_failures_are_not_recorded(tmp_path):
         with pytest.raises(ModelFailure): ChatModel(f"record:{file}:{server.url}", "m", attempts=2, backoff=.001).reply([])
     assert not file.exists()
 
-@pytest.mark.parametrize("text, told", [('{"request": "1"}\n', "replies.jsonl:1: has no field 'reply'"), ("[]\n", "replies.jsonl:1: is a JSON list"), ("{\n", "is no JSON")])
+@pytest.mark.parametrize("text, told", [('{"request": "1"}\n', "replies.jsonl:1: has no field 'reply'"), ("[]\n", "replies.jsonl:1: is a JSON list"), ("{\n", "is not valid JSON")])
 def test_a_recording_that_cannot_be_read(tmp_path, text, told):
     (tmp_path/"replies.jsonl").write_text(text)
     with pytest.raises(InputError, match=told): ChatModel(f"replay:{tmp_path}/replies.jsonl", "m")

@@ -97,7 +97,7 @@ def test_a_mended_run_costs_its_own_part(world, monkeypatch):
     path = world/"runs"/"run_0009.json"
     whole = path.read_text()
     path.write_text(whole[:400])
-    with pytest.raises(InputError, match=r"run_0009.json:\d+: is no JSON"): mine(world)
+    with pytest.raises(InputError, match=r"run_0009.json:\d+: is not valid JSON"): mine(world)
     finished = {p.name: p.stat().st_mtime_ns for p in (world/".pairs.jsonl.parts").glob("??????.json")}
     assert len(finished) == 4
     path.write_text(whole)
@@ -184,7 +184,7 @@ def test_ray_started_here_makes_the_same_bytes_and_tells_mistakes(world, monkeyp
     monkeypatch.setattr(mining, "PART", 4)
     assert mine(world, engine="ray", processes=2)[1] == one
     (world/"runs"/"run_0003.json").write_text('{"result": [')
-    with pytest.raises(InputError, match="run_0003.json:1: is no JSON"): mine(world, engine="ray")
+    with pytest.raises(InputError, match="run_0003.json:1: is not valid JSON"): mine(world, engine="ray")
 
 
 def test_the_texts_of_a_corpus_are_not_kept(tmp_path):

@@ -276,7 +276,7 @@ def test_bad_pairs_name_file_and_line(tmp_path, change, says):
 
 
 def test_bad_files(tmp_path, world):
-    for text, says in (("", "holds no pairs"), ("{", "pairs.jsonl:1: is no JSON"), (json.dumps(GOOD), "lower group_size")):
+    for text, says in (("", "holds no pairs"), ("{", "pairs.jsonl:1: is not valid JSON"), (json.dumps(GOOD), "lower group_size")):
         (tmp_path/"pairs.jsonl").write_text(text)
         with pytest.raises(InputError, match=says): PairsFile(tmp_path/"pairs.jsonl", 4)
     with pytest.raises(InputError, match="no such file"): train(tmp_path/"none.jsonl", world/"encoder", tmp_path/"out", QUICK)

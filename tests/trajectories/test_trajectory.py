@@ -103,7 +103,7 @@ def test_a_half_written_file_is_named_or_noted(tmp_path):
     whole = write(tmp_path, [said("x")])
     (tmp_path/"run_2.json").write_text(whole.read_text()[:40])
     (tmp_path/"run_3.json").write_text("[]")
-    with pytest.raises(InputError, match="run_2.json:1: is no JSON"): list(iterate_trajectories(tmp_path))
+    with pytest.raises(InputError, match="run_2.json:1: is not valid JSON"): list(iterate_trajectories(tmp_path))
     noted = []
     assert [run.name for run in iterate_trajectories(tmp_path, noted)] == ["run_1"] and len(noted) == 2
     with pytest.raises(InputError, match="holds no run files"): list(iterate_trajectories(tmp_path/"none"))
