@@ -51,7 +51,6 @@ import sys, time
 from pathlib import Path
 from lrat.core.files import write_json
 from lrat.core.stages import run_stage
-from paths import ROOT
 def slow(out):
     for n in range(6):
         if (out/f"{n}.json").exists(): continue
