@@ -67,7 +67,7 @@ def test_infoseek_takes_the_top(tmp_path):
 
 def test_the_plan_of_the_paper_has_the_numbers_of_the_method():
     stages = {stage.name: stage for stage in make_plan(load_settings("paper"))}
-    collect, train = stages["collect runs"].counts, stages["train the retriever"].counts
+    collect, train = stages["collect trajectories"].counts, stages["train the retriever"].counts
     assert (collect["questions"], collect["retrievers"], collect["k"], collect["most_rounds"]) == (10_000, 4, 10, 100)
     assert (train["epochs"], train["batch"], train["group"]) == (2, 32, 10)
     for benchmark, asked in (("infoseek-eval", 300), ("browsecomp-plus", 830)):
@@ -75,8 +75,8 @@ def test_the_plan_of_the_paper_has_the_numbers_of_the_method():
         assert len(agents) == 6 and all(s.counts["questions"] == asked and s.counts["most_rounds"] == 50 for s in agents)
     assert stages["index browsecomp-plus +LRAT"].counts["documents"] == 100_195
     assert all(stage.counts["documents"] == 11_200_000 for name, stage in stages.items() if "index wiki-25" in name)
-    assert (stages["judge opened documents"].counts["cases"], stages["mine pairs"].counts["pairs"]) == (120_579, 91_713)
-    assert (collect["runs_completed"], collect["runs_correct"]) == (34_619, 26_482)
+    assert (stages["judge opened documents"].counts["browses"], stages["mine pairs"].counts["pairs"]) == (120_579, 91_713)
+    assert (collect["completed"], collect["correct"]) == (34_619, 26_482)
 
 
 @pytest.mark.skipif(not (SHARED/"METHOD.md").is_file(), reason="the description of the method is not here")
@@ -87,13 +87,13 @@ def test_the_plan_agrees_with_the_page():
                            (r"BrowseComp-Plus \((\d+),", stages["evaluate browsecomp-plus GLM-4.7"]["questions"]),
                            (r"corpus of ([\d,]+)\)", stages["index browsecomp-plus base"]["documents"]),
                            (r"(\d+) epochs", stages["train the retriever"]["epochs"]), (r"batch (\d+)", stages["train the retriever"]["batch"]),
-                           (r"at most (\d+) rounds; keep", stages["collect runs"]["most_rounds"])):
+                           (r"at most (\d+) rounds; keep", stages["collect trajectories"]["most_rounds"])):
         assert int(re.search(pattern, text)[1].replace(",", "")) == count
 
 
 def test_plans_of_all_profiles_and_starts():
     for profile in ("smoke", "mini"):
-        assert sum(s.counts.get("runs_tried", 0) for s in make_plan(load_settings(profile))) == 2 * load_settings(profile).world.train_questions
+        assert sum(s.counts.get("attempted", 0) for s in make_plan(load_settings(profile))) == 2 * load_settings(profile).world.train_questions
     hub = make_plan(load_settings("paper"), pairs="hub")
     assert next(s for s in hub if s.name == "train the retriever").counts["pairs"] == 96_504
     with pytest.raises(LratError, match="choose mine or hub"): make_plan(load_settings("mini"), pairs="theirs")
