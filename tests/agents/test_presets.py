@@ -9,8 +9,6 @@ from lrat.agents.tools import LONGEST
 from lrat.testing.server import completion, response, stand_in
 from lrat.agents.chat import SPENT
 from lrat.agents.collect import collect, collect_command
-from lrat.llm.client import completion
-from lrat.llm.http import stand_in
 from lrat.paper.estimates import MODELS
 from lrat.trajectories.trajectory import read_trajectory
 from lrat.core.settings import PROFILES, LratError
