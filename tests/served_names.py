@@ -5,11 +5,13 @@ import sys
 import time
 
 from lrat.data.corpus import Document
-from lrat.serving.http import guarded_application, make_server, run_server
+from lrat.serving.application import make_server, run_server
+from lrat.serving.http import http_application
+from lrat.serving.limits import Limits
 from lrat.serving.mcp import run_stdio
-from lrat.serving.recording import Recorder
+from lrat.serving.recording import SessionRecorder
 from lrat.retrieval.retriever import best_hits
-from lrat.serving.service import Limits, Service
+from lrat.serving.service import Service
 
 
 class Names:
@@ -30,7 +32,7 @@ class Names:
 
 def names_service(folder=None, seconds=0., **limits):
     def words(text, tokens): return " ".join(text.split(" ")[:tokens])
-    service = Service(Names(seconds), k=3, limits=Limits(**limits), recorder=Recorder(folder, {"searcher_type": "names"}) if folder else None)
+    service = Service(Names(seconds), k=3, limits=Limits(**limits), recorder=SessionRecorder(folder, {"searcher_type": "names"}) if folder else None)
     service.snippet, service.page = (lambda text: words(text, 3)), (lambda text: words(text, 4)) # No tokenizer needs to be had
     return service
 
@@ -40,6 +42,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "stdio": asyncio.run(run_stdio(service))
     else:
         signal.signal(signal.SIGTERM, lambda *_: None)
-        server, listening = make_server(guarded_application(service, {}), service, port=0)
+        server, listening = make_server(http_application(service, {}), service, port=0)
         print(listening.getsockname()[1], flush=True)
         asyncio.run(run_server(server, listening, service))

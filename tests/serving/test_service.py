@@ -13,13 +13,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lrat.serving.http import guarded_application, make_server, run_server
+from lrat.serving.application import make_server, run_server
+from lrat.serving.http import http_application
+from lrat.serving.limits import RequestRefused
 from lrat.serving.mcp import mcp_application
 from lrat.mining.pairs import candidates
 from lrat.mining.rules import mining_rules
-from lrat.serving.recording import Recorder, SessionKey
+from lrat.serving.recording import SessionKey, SessionRecorder
 from lrat.trajectories.trajectory import iterate_trajectories, read_trajectory
-from lrat.serving.service import Refused
 from lrat.core.settings import LratError
 from served_names import names_service
 from paths import TESTS
@@ -63,9 +64,9 @@ def running(application, tmp_path_factory, **options):
 
 
 @pytest.fixture(scope="module")
-def http(tmp_path_factory): yield from running(guarded_application, tmp_path_factory, request_bytes=5000, queries=8)
+def http(tmp_path_factory): yield from running(http_application, tmp_path_factory, max_bytes=5000, max_queries=8)
 @pytest.fixture(scope="module")
-def mcp(tmp_path_factory): yield from running(mcp_application, tmp_path_factory, request_bytes=5000)
+def mcp(tmp_path_factory): yield from running(mcp_application, tmp_path_factory, max_bytes=5000)
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory): yield from running(mcp_application, tmp_path_factory, token=TOKEN, per_second=.001, burst=6)
 
@@ -82,11 +83,11 @@ def test_search_r1_with_and_without_scores(http):
 
 
 @pytest.mark.parametrize("body,status,says", [
-    (b"", 400, "no JSON"), (bytes(range(256)), 400, "no JSON"), (b"null", 400, "JSON NoneType"), (b"[" * 4000, 400, "no JSON"),
-    (b'{"queries": "oslo"}', 422, "no list"), (b'{"queries": [["oslo"]]}', 422, "queries[0] is list"), (b'{"queries": [" "]}', 422, "is empty"),
+    (b"", 400, "not valid JSON"), (bytes(range(256)), 400, "not valid JSON"), (b"null", 400, "JSON NoneType"), (b"[" * 4000, 400, "not valid JSON"),
+    (b'{"queries": "oslo"}', 422, "not a list"), (b'{"queries": [["oslo"]]}', 422, "queries[0] is list"), (b'{"queries": [" "]}', 422, "is empty"),
     (b'{"queries": ["oslo"], "topk": "3"}', 422, "topk is str"), (b'{"queries": ["oslo"], "topk": true}', 422, "topk is bool"),
     (b'{"queries": ["oslo"], "topk": 101}', 422, "between 1 and 100"), (b'{"queries": ["oslo"], "return_scores": 1}', 422, "return_scores is int"),
-    (json.dumps({"queries": ["oslo"] * 9}).encode(), 422, "at most 8"), (b'{"queries": ["\\ud800"]}', 422, "no text"),
+    (json.dumps({"queries": ["oslo"] * 9}).encode(), 422, "at most 8"), (b'{"queries": ["\\ud800"]}', 422, "not valid text"),
     (b'{"queries": ["oslo"], "session": ["a", "b"]}', 422, "2 items for 1 queries"), (b'{"queries": ["oslo"], "reasoning": 7}', 422, "reasoning is int"),
     (json.dumps({"queries": ["oslo"], "session": "s" * 101}).encode(), 422, "more than 100"), (b'{"queries": ["' + b"x" * 6000 + b'"]}', 413, "at most 5000"),
 ], ids=lambda value: str(value)[:24])
@@ -153,7 +154,7 @@ def test_a_client_that_does_not_wait_for_its_answer_is_recorded(http):
 
 # Who may ask, and how often
 
-def test_a_token_is_asked_for(closed):
+def test_a_token_is_required(closed):
     def status(**headers): return closed.client.get("/metrics", headers=headers).status_code
     assert closed.client.get("/health").status_code == 200
     assert [status(), status(authorization="Bearer wrong"), status(authorization=TOKEN), status(authorization=f"Bearer {TOKEN}")] == [401, 401, 401, 200]
@@ -161,7 +162,7 @@ def test_a_token_is_asked_for(closed):
     assert answer.status_code == 401 and TOKEN not in answer.text
 
 
-def test_too_many_requests_are_told_to_wait(closed):
+def test_too_many_requests_must_wait(closed):
     statuses = [closed.client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"}) for _ in range(7)]
     assert statuses[-1].status_code == 429 and int(statuses[-1].headers["retry-after"]) > 0
 
@@ -201,7 +202,7 @@ def test_an_official_client_searches_and_reads(mcp, mode):
     assert [step.output for step in run.steps if step.tool_name] == [result.content[0].text for result in (found, opened, missing, many)]
 
 
-def test_recorded_runs_are_mined(mcp):
+def test_recorded_trajectories_are_mined(mcp):
     calls = [("search", {"query": "oslo bergen"}, {"lrat/session": "mined"}), ("get_document", {"docid": "oslo"}, {"lrat/session": "mined"}),
              ("search", {"query": "turku", "reasoning": "Oslo is a capital; that helps."}, {"lrat/session": "mined"})]
     ask(mcp, calls)
@@ -214,13 +215,13 @@ def test_recorded_runs_are_mined(mcp):
     ("search", {}), ("search", {"query": ["oslo"]}), ("search", {"query": "oslo", "k": "many"}), ("search", {"query": ""}), ("none", {}),
     ("get_document", {"docid": {"id": 1}}), ("search", {"query": "fault"}),
 ], ids=str)
-def test_wrong_arguments_are_told_to_the_agent(mcp, tool, arguments):
+def test_wrong_arguments_are_reported_to_the_agent(mcp, tool, arguments):
     (result,), _ = ask(mcp, [(tool, arguments, None)])
     assert result.is_error and result.content[0].text and "a fault of the retriever" not in result.content[0].text
 
 
 @pytest.mark.parametrize("body,status", [(b"", 400), (bytes(range(256)), 400), (b"[]", 400), (b"x" * 6000, 413)], ids=["empty", "binary", "a list", "big"])
-def test_mcp_takes_no_nonsense(mcp, body, status):
+def test_mcp_refuses_malformed_requests(mcp, body, status):
     headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
     assert mcp.post("/mcp", content=body, headers=headers).status_code == status
 
@@ -266,9 +267,10 @@ def test_over_stdio(tmp_path):
     assert (run.query, run.status, run.tool_call_counts) == ("What is the capital?", "ended", {"get_document": 1, "search": 1})
 
 
-def test_told_to_stop_a_server_finishes_what_it_began(tmp_path):
+def test_a_stopped_server_finishes_requests_in_flight(tmp_path):
     server = program("http", tmp_path, .5)
     port, answers = int(server.stdout.readline()), []
+    assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
     def ask(): answers.append(httpx.post(f"http://127.0.0.1:{port}/retrieve", json={"queries": ["oslo"], "session": "s"}))
     asking = threading.Thread(target=ask)
     asking.start()
@@ -286,7 +288,7 @@ def test_a_killed_server_loses_no_call_that_was_answered(tmp_path):
     server.kill()
     server.wait()
     assert not list(tmp_path.glob("run_*"))
-    recorder = Recorder(tmp_path, {})
+    recorder = SessionRecorder(tmp_path, {})
     recorder.close()
     assert [search.query for search in read_trajectory(tmp_path/"run_s.json").searches()] == ["oslo", "bergen"]
     assert recorder.written == {"server killed": 1} and not [p for p in tmp_path.iterdir() if p.suffix in (".jsonl", ".part")]
@@ -295,7 +297,7 @@ def test_a_killed_server_loses_no_call_that_was_answered(tmp_path):
 # The record
 
 def test_many_sessions_of_one_name_and_any_name(tmp_path):
-    recorder = Recorder(tmp_path, {})
+    recorder = SessionRecorder(tmp_path, {})
     for name in ("q", "q", "../q", "q\0", "a b/c"):
         recorder.call(SessionKey("named", name), "search", {"query": "\u2028"}, "none")
         recorder.end(SessionKey("named", name), "ended")
@@ -303,8 +305,8 @@ def test_many_sessions_of_one_name_and_any_name(tmp_path):
     assert sorted(run.query_id for run in iterate_trajectories(tmp_path)) == sorted(["q", "q.2", "../q", "q\0", "a b/c"])
 
 
-def test_a_disk_that_refuses_is_said(tmp_path, monkeypatch):
-    recorder = Recorder(tmp_path, {})
+def test_a_full_disk_is_reported(tmp_path, monkeypatch):
+    recorder = SessionRecorder(tmp_path, {})
     def full(*args, **kwargs): raise OSError(28, "No space left on device")
     with monkeypatch.context() as patch:
         patch.setattr("builtins.open", full)
@@ -314,10 +316,10 @@ def test_a_disk_that_refuses_is_said(tmp_path, monkeypatch):
 
 def test_too_many_waiting_searches_are_refused():
     async def crowd():
-        service = names_service(seconds=.05, waiting=4)
+        service = names_service(seconds=.05, max_waiting=4)
         found = await asyncio.gather(*(service.search("oslo", 1) for _ in range(12)), return_exceptions=True)
         service.close()
         return found
     found = asyncio.run(crowd())
-    refused = [result for result in found if isinstance(result, Refused)]
+    refused = [result for result in found if isinstance(result, RequestRefused)]
     assert refused and refused[0].status == 503 and len(refused) < len(found)
