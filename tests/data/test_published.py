@@ -38,9 +38,9 @@ def test_nothing_of_an_encrypted_benchmark_is_written_in_clear(tmp_path, form):
         assert b"ecret" not in path.read_bytes(), path
 
 
-def test_a_file_that_is_still_encrypted_is_one_line(folder, tmp_path):
-    (folder/"q.tsv").write_text(f"1\t{encrypt('Which city lies on a fjord?')}\t{encrypt('Bergen')}\n")
-    with pytest.raises(InputError, match="q.tsv:1: the question '1' is still encrypted; .*lrat fetch browsecomp-plus"): scored(folder)
+def test_a_file_that_is_still_encrypted_is_one_line(tmp_path):
+    (tmp_path/"q.tsv").write_text(f"1\t{encrypt('Which city lies on a fjord?')}\t{encrypt('Bergen')}\n")
+    with pytest.raises(InputError, match="q.tsv:1: the question '1' is still encrypted; .*lrat fetch browsecomp-plus"): read_questions(tmp_path/"q.tsv")
     write_jsonl(tmp_path/"x.jsonl", [row(0), row(1, answer="no base64 at all")])
     with pytest.raises(InputError, match="x.jsonl:2: cannot be decrypted"): list(read_browsecomp(tmp_path/"x.jsonl"))
 
