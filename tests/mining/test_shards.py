@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from lrat.api import mine as module
+from lrat.mining import mine as module
 from lrat.mining.pairs import mine_trajectory
 from lrat.data.corpus import Document, open_corpus, write_corpus
 from lrat.core.files import write_jsonl
