@@ -123,10 +123,10 @@ def test_the_command_and_its_second_call(place, server):
 
 @pytest.mark.parametrize("form,used", [("schema", "schema"), ("choice", "choice"), ("auto", "schema")])
 def test_a_judge_that_is_held_to_a_form_is_always_read(place, server, form, used):
-    judge = LLMJudge(ChatModel(server, NAME, {"temperature": 0, "max_tokens": 64}), form=form)
+    judge = LLMJudge(ChatModel(server, NAME, {"temperature": 0, "max_tokens": 64}), reply_format=form)
     decision = judge.decide(JudgedBrowse("run_q0", 3, "0", "Which town is a rainy harbour?", "rainy harbour", "The page says that it rains there: it fits."))
     print(form, decision.verdict, decision.record)
-    assert decision.trouble == "" and decision.record["form"] == used and decision.usage["completion_tokens"] > 0
+    assert decision.error == "" and decision.record["form"] == used and decision.usage["completion_tokens"] > 0
 
 def test_a_model_that_is_not_served_stops_at_once(place, server):
     with pytest.raises(LratError, match="check --model"):

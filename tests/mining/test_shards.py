@@ -382,7 +382,7 @@ def test_a_missing_tokenizer_is_reported_before_any_trajectory_is_read(world):
 
 @pytest.mark.parametrize("words,says", [
     (("--set", "negatives=all"), "negatives is 'all'; choose one of"), (("--set", "negative=history"), "there is no mining rule 'negative'"),
-    (("--set", "history"), "write NAME=VALUE"), (("--engine", "spark"), "choose one of: processes, ray"), (("--processes", "0"), "ask for one or more"),
+    (("--set", "history"), "write NAME=VALUE"), (("--engine", "spark"), "choose one of: processes, ray"), (("--processes", "0"), "--processes is 0; it must be at least 1"),
     (("--preset", "best"), "unknown preset 'best'"), (("--tokenizer", "no-such-model"), "no model 'no-such-model'")])
 def test_a_mistake_on_the_command_line_is_one_line(world, words, says):
     done = subprocess.run([Path(sys.executable).parent/"lrat", "mine", world/"runs", "--corpus", world/"corpus.jsonl", "--verdicts", world/"verdicts.jsonl", "--out", world/"p.jsonl", *words],

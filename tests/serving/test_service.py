@@ -17,7 +17,7 @@ from lrat.serving.application import make_server, run_server
 from lrat.serving.http import http_application
 from lrat.serving.limits import RequestRefused
 from lrat.serving.mcp import mcp_application
-from lrat.mining.pairs import candidates
+from lrat.mining.pairs import mine_trajectory
 from lrat.mining.rules import mining_rules
 from lrat.serving.recording import SessionKey, SessionRecorder
 from lrat.trajectories.trajectory import iterate_trajectories, read_trajectory
@@ -207,7 +207,7 @@ def test_recorded_trajectories_are_mined(mcp):
              ("search", {"query": "turku", "reasoning": "Oslo is a capital; that helps."}, {"lrat/session": "mined"})]
     ask(mcp, calls)
     assert mcp.post("/finish", json={"session": "mined"}).json()["status"] == "ended"
-    pair, = candidates(mcp.run_of("mined"), lambda run, browse: "yes", mining_rules("recommended"))
+    pair, = mine_trajectory(mcp.run_of("mined"), lambda run, browse: "yes", mining_rules("recommended"))
     assert (pair.query, pair.positive, pair.negatives, pair.reasoning) == ("oslo bergen", "oslo", ("bergen",), "Oslo is a capital; that helps.")
 
 
