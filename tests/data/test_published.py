@@ -70,7 +70,7 @@ def test_nothing_of_an_encrypted_benchmark_is_written_in_clear(tmp_path, form):
 
 def test_a_file_that_is_still_encrypted_is_one_line(folder, tmp_path):
     (folder/"q.tsv").write_text(f"1\t{encrypt('Which city lies on a fjord?')}\t{encrypt('Bergen')}\n")
-    with pytest.raises(InputError, match="q.tsv:1: the question '1' is still encrypted; .*lrat benchmark"): scored(folder)
+    with pytest.raises(InputError, match="q.tsv:1: the question '1' is still encrypted; .*lrat fetch browsecomp-plus"): scored(folder)
     write_jsonl(tmp_path/"x.jsonl", [row(0), row(1, answer="no base64 at all")])
     with pytest.raises(InputError, match="x.jsonl:2: cannot be decrypted"): list(read_browsecomp(tmp_path/"x.jsonl"))
 
@@ -87,7 +87,7 @@ def test_everything_of_the_hub_goes_through_the_registry(tmp_path):
 
 def test_infoseek_takes_the_top(tmp_path):
     write_jsonl(tmp_path/"qa.jsonl", ({"question": f"Which is {n}?", "answer": str(n)} for n in range(20)))
-    import_published("infoseek-qa", tmp_path/"out", [tmp_path/"qa.jsonl"], first=7)
+    import_published("infoseek-qa", tmp_path/"out", [tmp_path/"qa.jsonl"], limit=7)
     assert [q.query_id for q in read_questions(tmp_path/"out"/"train.tsv")] == list("0123456")
     (tmp_path/"eval.tsv").write_text("1\tWhich?\n")
     with pytest.raises(InputError, match="without an answer"): import_published("infoseek-eval", tmp_path/"out", [tmp_path/"eval.tsv"])
