@@ -61,7 +61,7 @@ def test_malformed_call_gets_one_corrective_turn(tmp_path):
     assert run.tool_call_counts == {"search": 1, "get_document": 1}
     assert run.tool_call_counts_all == {"search": 2, "get_document": 1}
     answered = server.requests[1]["messages"][-1]
-    assert answered["role"] == "tool" and "no JSON" in answered["content"]
+    assert answered["role"] == "tool" and "not valid JSON" in answered["content"]
 
 def test_second_malformed_call_is_a_failure(tmp_path):
     with stand_in(by_turn(completion(None, [("search", "{")]))) as server: done, run = ask(server, tmp_path)
@@ -111,7 +111,7 @@ def test_deadline_ends_retries():
     assert time.monotonic() - start < 3 and 1 < len(server.requests) < 10
 
 @pytest.mark.parametrize("page", ["<html><h1>Sign in</h1></html>", '{"error": "overloaded"}', '{"choices": []}', "{", ""])
-def test_what_is_no_completion_is_a_failure(tmp_path, page):
+def test_what_is_not_a_completion_is_a_failure(tmp_path, page):
     with stand_in(lambda request: (200, page)) as server: _, run = ask(server, tmp_path)
     assert run.status.startswith("failed: the answer is not a chat completion") and run.final_answer is None
     assert "\n" not in run.status and "<" not in run.status
@@ -156,12 +156,12 @@ def test_empty_messages_are_asked_for_again_once(tmp_path):
     with stand_in(lambda request: completion("<think>on and on")) as server: _, run = ask(server, tmp_path/"always")
     assert run.status == "failed: the model sent two empty messages in a row" and len(server.requests) == 2
 
-def test_tool_calls_left_in_the_text_are_no_answer(tmp_path):
+def test_tool_calls_left_in_the_text_are_not_an_answer(tmp_path):
     unread = completion('<tool_call>{"name": "search"}</tool_call>')
     with stand_in(lambda request: unread) as server: _, run = ask(server, tmp_path)
     assert "tool-call parser" in run.status and run.final_answer is None
 
-def test_requests_of_one_round_run_at_once(tmp_path):
+def test_requests_of_one_round_run_concurrently(tmp_path):
     together, live, lock = [], [0], threading.Lock()
     turns = by_turn(*WELL)
     def answer(request):

@@ -137,7 +137,7 @@ def test_failed_runs_are_no_answers_and_are_retried(tmp_path, whole):
     assert contents(out) == whole
 
 def test_an_outage_stops_the_collection(tmp_path):
-    with pytest.raises(LratError, match="16 runs in a row failed: no connection"):
+    with pytest.raises(LratError, match="16 trajectories in a row failed: no connection"):
         gather(tmp_path/"runs", Flaky(lambda question: True))
 
 def test_a_defect_of_the_policy_is_not_hidden(tmp_path):
@@ -203,4 +203,4 @@ def test_metadata_has_no_time_and_names_what_ran(tmp_path):
 def test_more_requests_than_questions_are_refused(tmp_path):
     policy = Patient()
     policy.concurrency = 9
-    with pytest.raises(LratError, match="9 requests at once need as many live questions, not 8"): gather(tmp_path/"runs", policy, batch_size=8)
+    with pytest.raises(LratError, match="9 concurrent requests need as many questions in progress, not 8"): gather(tmp_path/"runs", policy, batch_size=8)

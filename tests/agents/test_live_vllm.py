@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 from live_models import NAME, save_unpacked, serving, vllm_python
 from lrat.agents.actions import Budget
-from lrat.agents.presets import AGENTS
+from lrat.agents.registry import AGENTS
 from lrat.data.assets import fetch
 from lrat.judging.judge import JudgedBrowse, judge_trajectories
 from lrat.agents.chat import ChatPolicy
@@ -36,9 +36,9 @@ MADE = {"tool_choice": "required"}
 CALL = (r'<think>[A-Za-z ,.]{20,100}</think><tool_call>\{"name": "(search", "arguments": \{"query": "[A-Za-z ]{4,40}"|'
         r'get_document", "arguments": \{"docid": "[0-7]")\}\}</tool_call>')
 ANSWER = f"<think>[A-Za-z ,.]{{20,100}}</think><answer>({'|'.join(TOWNS)})</answer>"
-FORCED = {"chat": dataclasses.replace(AGENTS["chat"], protocol=dataclasses.replace(CHAT, offer=strict), sent=MADE),
-          "responses": dataclasses.replace(AGENTS["gpt-oss"], sent=MADE),
-          "text": dataclasses.replace(AGENTS["tongyi"], sent={"structured_outputs": {"regex": CALL}},
+FORCED = {"chat": dataclasses.replace(AGENTS["chat"].chat, protocol=dataclasses.replace(CHAT, offer=strict), sent=MADE),
+          "responses": dataclasses.replace(AGENTS["gpt-oss"].chat, sent=MADE),
+          "text": dataclasses.replace(AGENTS["tongyi"].chat, sent={"structured_outputs": {"regex": CALL}},
                                       protocol=dataclasses.replace(TEXT, forbid={"structured_outputs": {"regex": ANSWER}}))}
 
 @pytest.fixture(scope="module")

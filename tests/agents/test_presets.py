@@ -3,12 +3,15 @@ import dataclasses, json
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
 from lrat.agents.actions import Budget
-from lrat.agents.presets import AGENTS, PRESETS, agent_named, open_agent, preset_for
-from lrat.agents.protocols import LONGEST
+from lrat.agents.presets import PRESETS, preset_for
+from lrat.agents.registry import CHAT_AGENTS, agent_named, open_agent
+from lrat.agents.tools import LONGEST
 from lrat.testing.server import completion, response, stand_in
 from lrat.agents.chat import SPENT
 from lrat.agents.collect import collect, collect_command
-from lrat.paper.plan import MODELS
+from lrat.llm.client import completion
+from lrat.llm.http import stand_in
+from lrat.paper.estimates import MODELS
 from lrat.trajectories.trajectory import read_trajectory
 from lrat.core.settings import PROFILES, LratError
 from small_agents import QUESTIONS, Words, first_words
@@ -16,6 +19,8 @@ from small_agents import QUESTIONS, Words, first_words
 def text(reply, name, arguments):
     body = arguments if isinstance(arguments, str) else json.dumps(arguments)
     return completion(f'<think>{reply}</think><tool_call>{{"name": "{name}", "arguments": {body}}}</tool_call>')
+
+AGENTS = {agent.name: agent for agent in CHAT_AGENTS}
 
 SAY = { # One message with one call, in each protocol
     "text": text,
@@ -68,9 +73,9 @@ def test_limits_of_the_reference_are_sent_turn_by_turn(agent, tmp_path):
     assert all(step.output.splitlines()[-1] in json.loads(json.dumps(told(server))).replace('\\"', '"') for step in run.steps if step.tool_name)
 
 @pytest.mark.parametrize("agent", ONE_EACH)
-@pytest.mark.parametrize("bad, why", [("[1, 2]", "missing or is no text"), ('"fjords"', "write {"), ("{}", "missing or is no text"),
-                                      ('{"query": {"a": 1}}', "missing or is no text"), ('{"query": "' + "a"*1_000_000 + '"}', "characters long"),
-                                      ('{"query": []}', "missing or is no text")])
+@pytest.mark.parametrize("bad, why", [("[1, 2]", "missing or not text"), ('"fjords"', "write {"), ("{}", "missing or not text"),
+                                      ('{"query": {"a": 1}}', "missing or not text"), ('{"query": "' + "a"*1_000_000 + '"}', "characters long"),
+                                      ('{"query": []}', "missing or not text")])
 def test_bad_arguments_get_one_corrective_turn(agent, bad, why, tmp_path):
     run, server = ask(agent, [says(agent, "", "search", arguments=bad), says(agent, "", "search", "0 mills"), end(agent)], tmp_path)
     assert run.status == "completed" and run.metadata["usage"]["malformed"] == 1
@@ -127,13 +132,13 @@ def test_a_result_that_the_model_made_up_is_dropped(tmp_path):
     run, server = ask("tongyi", [made_up, end("tongyi")], tmp_path)
     assert run.final_answer == "Town 00" and "d77" not in told(server) and "Town 77" not in told(server)
 
-def test_calls_after_the_last_one_are_no_answer(tmp_path):
+def test_calls_after_the_last_one_are_not_an_answer(tmp_path):
     more = says("tongyi", "", "search", "1 mills")
     run, _ = ask("tongyi", [more, more, more], tmp_path, rounds=1)
-    assert run.status == "failed: the model goes on calling tools although none are left" and run.final_answer is None
+    assert run.status == "failed: the model keeps calling tools although no calls are left" and run.final_answer is None
 
 @pytest.mark.parametrize("body", [{"output": None}, {"status": "failed", "error": {"message": "busy"}, "output": []}, {"choices": []}])
-def test_what_is_no_response_is_a_failure(body, tmp_path, monkeypatch):
+def test_what_is_not_a_response_is_a_failure(body, tmp_path, monkeypatch):
     with stand_in(lambda request: body) as server:
         policy = open_agent("gpt-oss", server.url, "small")
         policy.model._server.attempts = 1

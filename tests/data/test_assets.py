@@ -5,6 +5,7 @@ import pytest
 import lrat.data.assets
 from lrat.data.assets import ASSETS, Asset, fetch, fetch_asset, model_path, pip_download, verify
 from lrat.core.settings import InputError, LratError
+from paths import ROOT, TESTS
 
 WORDS = b"one two\n"
 
@@ -91,7 +92,7 @@ a._hash_problem = kill
 asset = a.Asset(**{dataclasses.asdict(TINY)!r})
 a.fetch_asset(asset if {moment!r} == "in the download" else __import__("dataclasses").replace(asset, files={{"words.txt": "0"}}),
               {str(tmp_path/"cache")!r}, download)"""
-    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == -signal.SIGKILL
+    assert subprocess.run([sys.executable, "-c", script], cwd=TESTS).returncode == -signal.SIGKILL
     assert not (tmp_path/"cache"/"tiny").exists()
     def copy(asset, folder): return Path(shutil.copy(wheel, folder))
     assert fetch_asset(TINY, tmp_path/"cache", copy).read_bytes() == WORDS
@@ -103,13 +104,12 @@ def test_two_processes_download_once(tmp_path):
 import shutil, time
 from pathlib import Path
 import lrat.data.assets as a
-from paths import ROOT
 def download(asset, folder):
     with open({str(tmp_path/"log")!r}, "a") as log: log.write("x")
     time.sleep(.5)
     return Path(shutil.copy({str(wheel)!r}, folder))
 print(a.fetch_asset(a.Asset(**{dataclasses.asdict(TINY)!r}), {str(tmp_path/"cache")!r}, download).read_text())"""
-    running = [subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    running = [subprocess.Popen([sys.executable, "-c", script], cwd=TESTS, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert [process.communicate()[0].strip() for process in running] == ["one two"] * 3
     assert (tmp_path/"log").read_text() == "x"
 
@@ -142,7 +142,7 @@ def test_a_cache_that_cannot_be_written(tmp_path):
 def test_a_full_disk(tmp_path, monkeypatch):
     wheel = make_wheel(tmp_path/"wheels")
     def full(*_): raise OSError(28, "No space left on device")
-    monkeypatch.setattr(lrat.assets, "_copy_checked", full)
+    monkeypatch.setattr(lrat.data.assets, "_copy_checked", full)
     with pytest.raises(LratError, match="No space left on device.*make room"):
         fetch_asset(TINY, tmp_path/"cache", lambda asset, folder: Path(shutil.copy(wheel, folder)))
     assert not (tmp_path/"cache"/"tiny").exists()
@@ -156,7 +156,7 @@ def test_verify_finds_what_changed_later(tmp_path):
 
 def test_names(tmp_path):
     with pytest.raises(InputError, match="there is no asset 'wiki'; choose one of: all-MiniLM-L6-v2"): fetch("wiki", tmp_path)
-    with pytest.raises(InputError, match="it is no folder, no hub id"): model_path("my model")
+    with pytest.raises(InputError, match="it is not a folder, not a hub id"): model_path("my model")
     assert model_path(str(tmp_path)) == str(tmp_path)
 
 def test_a_hub_that_does_not_answer(monkeypatch):

@@ -3,7 +3,7 @@ import pickle, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import pytest
-import lrat.core.files, lrat.data.corpus
+import lrat.core.files, lrat.data.offsets
 from lrat.data.corpus import Document, open_corpus, write_corpus
 from lrat.core.settings import InputError
 from paths import SHARED
@@ -64,14 +64,19 @@ def test_hashes_may_collide(tmp_path, monkeypatch):
 
 def test_duplicates_across_pieces(tmp_path, monkeypatch):
     "A duplicate is found wherever the sorted array of keys is cut into pieces"
-    path, check = tmp_path/"c.jsonl", lrat.data.corpus._check_unique
-    monkeypatch.setattr(lrat.data.corpus, "_check_unique", lambda corpus: None)
+    path, check, done = tmp_path/"c.jsonl", lrat.data.offsets._check_unique, []
+    monkeypatch.setattr(lrat.data.offsets, "_check_unique", lambda *given: done.append(given))
+    def opened():
+        open_corpus(path)
+        monkeypatch.setattr(lrat.data.offsets, "_check_unique", check)
+        return path, tmp_path/".c.jsonl.offsets", done[-1][2]
     write_corpus(path, (Document(str(min(n, 8)), "") for n in range(10)))
-    corpus = open_corpus(path)
+    given = opened()
     for chunk in range(1, 11):
-        with pytest.raises(InputError, match=r"c.jsonl:10: docid '8' is used twice \(lines 9 and 10\)"): check(corpus, chunk)
+        with pytest.raises(InputError, match=r"c.jsonl:10: docid '8' is used twice \(lines 9 and 10\)"): check(*given, chunk)
     write_corpus(path, (Document(str(n), "") for n in range(10)))
-    for chunk in range(1, 11): check(open_corpus(path), chunk)
+    open_corpus(path)
+    for chunk in range(1, 11): check(*given, chunk)
 
 def test_a_changed_corpus_is_checked_again(tmp_path):
     path = written(tmp_path/"c.jsonl", '{"docid": "1", "text": "a"}\n')
@@ -85,7 +90,8 @@ def test_a_second_opening_reads_no_document(tmp_path, monkeypatch):
     write_corpus(tmp_path/"c.jsonl", (Document(str(n), "word " * 50) for n in range(10_000)))
     open_corpus(tmp_path/"c.jsonl")
     def scan(path): raise AssertionError("read again")
-    monkeypatch.setattr(lrat.data.corpus, "_scan", scan)
+    monkeypatch.setattr(lrat.data.offsets, "scan_jsonl", scan)
+    monkeypatch.setattr(lrat.core.files, "scan_jsonl", scan)
     start = time.perf_counter()
     assert len(open_corpus(tmp_path/"c.jsonl")) == 10_000
     assert time.perf_counter() - start < 1
@@ -103,8 +109,8 @@ def test_a_folder_that_is_not_ours(tmp_path, monkeypatch):
 
 def test_a_kill_in_the_first_opening(tmp_path):
     write_corpus(tmp_path/"c.jsonl", (Document(str(n), "a") for n in range(1000)))
-    script = ("import os, signal, sys, lrat.data.corpus as c\n"
-              "c._check_unique = lambda corpus: os.kill(os.getpid(), signal.SIGKILL)\n"
+    script = ("import os, signal, sys, lrat.data.corpus as c, lrat.data.offsets as o\n"
+              "o._check_unique = lambda *given: os.kill(os.getpid(), signal.SIGKILL)\n"
               "c.open_corpus(sys.argv[1])")
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path/"c.jsonl")], stderr=subprocess.DEVNULL)
     assert done.returncode == -signal.SIGKILL

@@ -1,4 +1,4 @@
-"The question world, FanOutQA and the scripted agents: what no single notebook shows"
+"Generated questions, FanOutQA and the scripted agents: what no single notebook shows"
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +11,10 @@ from lrat.agents.scripted import HELPS, HELPS_NOT, PERSONAS, Rarity, ScriptedPol
 from lrat.data.questions import read_qrels, read_questions
 from lrat.core.settings import LratError, load_settings
 from lrat.data.lexicon import STOPWORDS, WORD, stem
-from lrat.data.synthetic import (Planner, article_of, build_world, make_obfuscator, measure, most_linked, plan_questions, read_articles, split_of,
-                        title_stems, write_question)
+from lrat.data.clues import Planner, split_of, title_stems
+from lrat.data.links import most_linked, read_articles
+from lrat.data.obfuscation import make_obfuscator, write_question
+from lrat.data.synthetic import build_world, measure, plan_questions
 
 SMOKE = load_settings("smoke").world
 
@@ -37,9 +39,9 @@ def test_training_and_evaluation_share_no_document(world):
 
 def test_evidence_is_in_the_corpus_and_holds_the_gold_document(world, corpus):
     gold = read_qrels(world/"gold.qrels")
-    for side in "train", "eval":
-        evidence = read_qrels(world/f"{side}.qrels")
-        for question in read_questions(world/f"{side}.tsv"):
+    for split in "train", "eval":
+        evidence = read_qrels(world/f"{split}.qrels")
+        for question in read_questions(world/f"{split}.tsv"):
             (target,) = gold[question.query_id]
             assert corpus[target].title == question.answer
             assert target in evidence[question.query_id] and 2 <= len(evidence[question.query_id]) <= 3
@@ -56,10 +58,10 @@ def test_more_training_questions_change_no_earlier_question(articles, world, tmp
 
 @pytest.mark.parametrize("difficulty", [0., .5, 1.])
 def test_no_question_holds_a_word_of_its_targets_title(articles, difficulty):
-    planner, thinner = Planner(articles, 7), make_obfuscator(articles, difficulty)
+    planner, obfuscator = Planner(articles, 7), make_obfuscator(articles, difficulty)
     plans = plan_questions(planner, "train", 100)
     for plan in plans:
-        words = {stem(part) for w in WORD.findall(write_question(plan, thinner)) for part in (w, *w.split("-"))}
+        words = {stem(part) for w in WORD.findall(write_question(plan, obfuscator)) for part in (w, *w.split("-"))}
         assert not words & title_stems(plan.target), plan.target.title
         for hop in plan.hops:
             if hop.label in "XY": assert not words & (title_stems(planner.articles[hop.docid]) - _named_stems(plan)), hop
@@ -69,10 +71,10 @@ def test_no_question_holds_a_word_of_its_targets_title(articles, difficulty):
 def _named_stems(plan):
     return {stem(w) for hop in plan.hops if hop.label not in "XY" for w in WORD.findall(hop.label)}
 
-def test_the_dial_only_ever_takes_away(articles):
+def test_a_higher_difficulty_only_takes_away(articles):
     plans = plan_questions(Planner(articles, 5), "train", 120)
-    thinner, targets = make_obfuscator(articles, 0.), [plan.target.docid for plan in plans]
-    def texts(difficulty): return [write_question(plan, replace(thinner, difficulty=difficulty)) for plan in plans]
+    obfuscator, targets = make_obfuscator(articles, 0.), [plan.target.docid for plan in plans]
+    def texts(difficulty): return [write_question(plan, replace(obfuscator, difficulty=difficulty)) for plan in plans]
     rows = [measure(articles, texts(difficulty), targets) for difficulty in (0., .25, .5, .75, 1.)]
     shares, firsts = [r["words_in_target"] for r in rows], [r["lexical_first"] for r in rows]
     assert all(a > b for a, b in zip(shares, shares[1:])), shares
@@ -85,7 +87,7 @@ def test_what_cannot_be_built_says_what_to_change(articles, tmp_path):
         build_world(replace(SMOKE, difficulty=2.), 1, tmp_path/"x", articles)
     assert not (tmp_path/"x"/"train.tsv").exists()
 
-def test_a_corpus_without_descriptions_makes_a_world_too(world, tmp_path):
+def test_a_corpus_without_descriptions_yields_questions_too(world, tmp_path):
     settings = replace(SMOKE, corpus=str(world/"corpus.jsonl"), documents=None, train_questions=20, eval_questions=15)
     assert build_world(settings, 3, tmp_path)["train"]["questions"] == 20
 

@@ -1,13 +1,12 @@
-"Any folder of runs goes through Table 1 and Figures 4 and 6; the recorded runs are counted here by a path of their own."
+"Any folder of trajectories goes through Table 1 and Figures 4 and 6; the recorded ones are counted here by a path of their own."
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lrat.evaluation.trajectories import count_trajectories, stats_command, trajectory_statistics
 from lrat.evaluation.behaviour import GROUPS, accuracy_by_evidence, observe_trajectories, reasoning_lengths, transitions
-from lrat.paper.behaviour import fig4d, fig6
+from lrat.paper.reasoning import fig4d, fig6
 from lrat.evaluation.position_bias import places
 from lrat.evaluation.statistics import resampled_medians
 from lrat.trajectories.trajectory import Trajectory, Step, write_trajectory
@@ -25,7 +24,7 @@ def raw_calls(raw): return [s["tool_name"] for s in raw["result"] if s["type"] =
 
 
 @recorded
-def test_table_1_of_the_recorded_runs_agrees_with_the_raw_files():
+def test_table_1_of_the_recorded_trajectories_agrees_with_the_raw_files():
     calls = [raw_calls(raw) for raw in raw_files()]
     searches, browses = sum(c.count(SEARCH) for c in calls), sum(c.count(b) for c in calls for b in BROWSE)
     found = trajectory_statistics(count_trajectories(RECORDED/"runs"), 200)["total"]
@@ -35,7 +34,7 @@ def test_table_1_of_the_recorded_runs_agrees_with_the_raw_files():
 
 
 @recorded
-def test_transitions_of_the_recorded_runs_agree_with_the_raw_files():
+def test_transitions_of_the_recorded_trajectories_agree_with_the_raw_files():
     kinds = [["S" if name == SEARCH else "B" for name in raw_calls(raw)] for raw in raw_files()]
     pairs = [pair for kind in kinds for pair in zip(kind, kind[1:])]
     found = transitions(observe_trajectories(RECORDED/"runs"), 200)["total"]
@@ -46,7 +45,7 @@ def test_transitions_of_the_recorded_runs_agree_with_the_raw_files():
 
 
 @recorded
-def test_reasoning_lengths_of_the_recorded_runs_are_those_of_the_reference():
+def test_reasoning_lengths_of_the_recorded_trajectories_are_those_of_the_reference():
     expected = [json.loads(line) for line in open(RECORDED/"expected_all_relevant.jsonl")]
     lengths = sorted(reasoning_lengths(observe_trajectories(RECORDED/"runs"), 200).values["correct"])
     lengths.remove(120) # The reference makes no pair of this browse: no list since the last useful document holds what was opened
@@ -54,14 +53,14 @@ def test_reasoning_lengths_of_the_recorded_runs_are_those_of_the_reference():
 
 
 @recorded
-def test_the_command_and_the_figures_take_the_recorded_runs_as_they_are(tmp_path, capsys):
+def test_the_command_and_the_figures_take_the_recorded_trajectories_as_they_are(tmp_path, capsys):
     (tmp_path/"qrels").write_text("".join(f"{r['query_id']} 0 {r['retrieved_docids'][0]} 1\n" for r in raw_files()))
     stats_command(str(RECORDED/"runs"), qrels=str(tmp_path/"qrels"))
     said = capsys.readouterr().out
-    assert "total\t5\t7.20" in said and "S->S\t0.59" in said and "all browses (beta)\t171.0" in said and "share of right runs" in said
+    assert "total\t5\t7.20" in said and "S->S\t0.59" in said and "all browses (beta)\t171.0" in said and "share of correct trajectories" in said
     lengths = reasoning_lengths(observe_trajectories(RECORDED/"runs"), 200)
     assert fig6(lengths.values["correct"], lengths.whole.value).axes[1].lines[1].get_ydata()[1] == .5
-    with pytest.raises(LratError, match="no reasoning lengths"): fig4d([], GROUPS)
+    with pytest.raises(LratError, match="no reasoning lengths"): fig4d([])
 
 
 def test_a_qrels_file_of_three_columns_is_named(tmp_path):
@@ -71,7 +70,7 @@ def test_a_qrels_file_of_three_columns_is_named(tmp_path):
 
 
 def runs_of_an_agent(folder, pick, k=10, runs=300):
-    "Runs that open the document of each shuffled list that `pick` chooses from the docids"
+    "Trajectories that open the document of each shuffled list that `pick` chooses from the docids"
     chance = np.random.default_rng(3)
     for n in range(runs):
         docids = [str(d) for d in chance.permutation(k)]
@@ -82,21 +81,21 @@ def runs_of_an_agent(folder, pick, k=10, runs=300):
 
 
 def test_an_agent_that_reads_is_told_from_one_that_opens_the_top(tmp_path):
-    reads = places(runs_of_an_agent(tmp_path/"reads", lambda docids: "7"), 10, 300)
-    top = places(runs_of_an_agent(tmp_path/"top", lambda docids: docids[0] if int(docids[0]) < 5 else "7"), 10, 300)
+    reads = browse_positions(runs_of_an_agent(tmp_path/"reads", lambda docids: "7"), 10, 300)
+    top = browse_positions(runs_of_an_agent(tmp_path/"top", lambda docids: docids[0] if int(docids[0]) < 5 else "7"), 10, 300)
     assert reads.p > .05 and reads.mean.low < 5.5 < reads.mean.high and reads.counts.sum() == 300
     assert top.p < 1e-6 and top.mean.high < 5.5
-    with pytest.raises(LratError, match="from a list of 5"): places(observe_trajectories(tmp_path/"top"), 5, 300)
+    with pytest.raises(LratError, match="from a list of 5"): browse_positions(observe_trajectories(tmp_path/"top"), 5, 300)
 
 
-def test_a_run_that_opens_no_evidence_counts_and_one_without_judgements_does_not(tmp_path):
+def test_a_trajectory_that_opens_no_evidence_counts_and_one_without_judgements_does_not(tmp_path):
     for number, answer in (("1", "Ada"), ("2", "Bob"), ("3", "Bob")):
         write_trajectory(tmp_path, Trajectory(number, "Who?", "completed", [Step("output_text", output=answer)], "Ada"))
     found = accuracy_by_evidence(observe_trajectories(tmp_path, qrels={"1": {"d": 1}, "2": {"d": 1}, "3": {"d": 0}}))
     assert {label: (one.value, one.n) for label, one in found.items()} == {"0": (.5, 2)}
 
 
-def test_intervals_of_medians_grow_when_browses_come_in_runs():
+def test_intervals_of_medians_grow_when_browses_come_in_trajectories():
     values = np.repeat(np.arange(10.), 20) # Twenty alike in each of ten runs
     width = lambda runs: np.ptp(np.quantile(resampled_medians(values, runs, [np.ones(200, bool)], 2000), [.025, .975]))
     assert width(np.repeat(np.arange(10), 20)) > 2 * width(np.arange(200))

@@ -1,6 +1,5 @@
-"What runs cost: from live conversations, from other agents' files, with and without prices; never 0 for what is not known."
+"What trajectories cost: from live conversations, from other agents' files, with and without prices; never 0 for what is not known."
 import json
-from pathlib import Path
 
 import pytest
 
@@ -8,15 +7,14 @@ from lrat.agents.actions import Budget
 from lrat.evaluation.browsecomp import iterate_browsecomp, write_browsecomp
 from lrat.agents.chat import ChatPolicy
 from lrat.agents.collect import collect
-from lrat.evaluation.costs import costs_command, read_prices, trajectory_costs
+from lrat.evaluation.costs import costs_command, trajectory_costs
+from lrat.evaluation.prices import read_prices
 from lrat.judging.llm import LLMJudge
 from lrat.judging.judge import judge_trajectories
 from lrat.llm.client import ChatModel
 from lrat.testing.server import completion, stand_in
-from lrat.paper.report import build_report
-from lrat.paper.results import record, result_row
 from lrat.trajectories.trajectory import Trajectory, Step, read_trajectory, write_trajectory
-from lrat.core.settings import InputError, LratError, load_settings
+from lrat.core.settings import InputError, LratError
 from small_agents import QUESTIONS, Words, first_words
 from paths import RECORDED
 
@@ -42,7 +40,7 @@ def two_turns(request):
     return completion(None, [("search", {"query": "town"})])
 
 
-def test_a_live_run_says_what_it_used(tmp_path, capsys):
+def test_a_live_trajectory_says_what_it_used(tmp_path, capsys):
     pytest.importorskip("openai", reason="the agents extra is not installed")
     requests = live(tmp_path/"runs", two_turns)
     costs = trajectory_costs(iterate_browsecomp(tmp_path/"runs"))
@@ -90,27 +88,27 @@ def test_usage_beside_the_metadata_is_read_in_all_forms(tmp_path):
 
 
 @pytest.mark.skipif(not RUNS.is_dir(), reason="the recorded runs are not here")
-def test_recorded_runs_that_say_nothing_are_not_known(capsys):
+def test_recorded_trajectories_that_say_nothing_are_not_known(capsys):
     costs_command([str(RUNS)])
     calls = sum(sum(json.loads(path.read_text())["tool_call_counts_all"].values()) for path in RUNS.glob("run_*.json"))
     said = capsys.readouterr().out
-    assert f"in all {calls}" in said and said.count("not known") == 4 and "5 runs of a model" in said
+    assert f"in all {calls}" in said and said.count("not known") == 4 and "5 trajectories of a model" in said
 
 
 @pytest.mark.parametrize("usage", [{"prompt_tokens": "many", "completion_tokens": None}, {"prompt_tokens": -5, "completion_tokens": True},
                                    {"total_tokens": 90}, {}, {"prompt_tokens": 0, "completion_tokens": 0}])
-def test_usage_that_is_no_count_is_not_known(usage):
+def test_usage_that_is_not_a_count_is_not_known(usage):
     costs = trajectory_costs([run("1", usage=usage)])
     assert costs.unknown("read_tokens") == costs.unknown("written_tokens") == 1
 
 
-def test_failed_runs_count_and_models_without_a_price_are_named(tmp_path, capsys):
+def test_failed_trajectories_count_and_models_without_a_price_are_named(tmp_path, capsys):
     for one in (run("1", usage=used(1_000_000, 500_000, 9)), run("2", usage=used(1_000_000, 0, 1), status="failed: no reply"),
                 run("3", usage=used(7, 7, 7), model="other"), run("4", "patient")): write_trajectory(tmp_path/"runs", one)
     (tmp_path/"p.tsv").write_text("small\t2\t8\tUSD\n")
     costs_command([str(tmp_path/"runs")], prices=str(tmp_path/"p.tsv"), out=str(tmp_path/"a.jsonl"))
     said = capsys.readouterr().out
-    assert "1 runs failed" in said and "without a price: other (1 times)" in said and "in all 6.00 (2 of 3 do not say)" in said
+    assert "1 trajectories failed" in said and "without a price: other (1 times)" in said and "in all 6.00 (2 of 3 not known)" in said
     rows = [json.loads(line) for line in open(tmp_path/"a.jsonl")]
     assert [row["money"] for row in rows] == [6., None, None, None] # What a call wrote that was cut off, nobody knows
     assert rows[3]["kind"] == "script" and rows[3]["read_tokens"] is None and rows[3]["tool_calls"] == 4
@@ -128,27 +126,10 @@ def test_a_bad_price_table_is_one_line(tmp_path, text, says):
     assert "\n" not in str(error.value)
 
 
-def test_sources_that_are_none_are_one_line(tmp_path):
+def test_paths_without_costs_are_one_line(tmp_path):
     (tmp_path/"empty").mkdir()
     (tmp_path/"r.json").write_text('{"rows": []}')
     (tmp_path/"broken").mkdir()
     (tmp_path/"broken"/"run_1.json").write_text('{"query_id": ')
     for name, says in (("none", "there is no such file"), ("empty", "holds no run files"), ("r.json", "has no field 'inputs'"), ("broken", "run_1.json:1: is not valid JSON")):
         with pytest.raises(LratError, match=says): costs_command([str(tmp_path/name)])
-
-
-def test_the_report_says_what_each_artefact_cost(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
-    key = "ab" * 32
-    folder = tmp_path/"results"/"stages"/f"runs-eval-{key[:10]}"
-    for n in range(5): write_trajectory(folder/"runs", run(f"q{n}", "patient"))
-    (folder/"stage.json").write_text(json.dumps({"name": "runs-eval", "key": key, "seconds": 1234.4}))
-    record(load_settings("smoke"), "table1", [result_row("table1", "bm25", "runs", 5)], {"runs-eval": key, "world": "cd" * 32})
-    page = build_report("smoke").read_text()
-    cells = page[page.index('id="costs"'):page.index('id="provenance"')]
-    for said in ("Table 1", "1,234", ">20<", ">none<", "All, each stage once", "--prices FILE"): assert said in cells, said
-    record(load_settings("smoke"), "fig4a", [result_row("fig4a", "all", "S->B", .5, unit="share")], {"runs-eval": key})
-    costs_command([str(tmp_path/"results"/"smoke"/f"{artefact}.json") for artefact in ("table1", "fig4a")])
-    assert capsys.readouterr().out.count("tool calls: 20") == 3 # Each, and together: they share the stage
-    (tmp_path/"p.tsv").write_text("small\t2\t8\tUSD\n")
-    assert "money, USD" in build_report("smoke", read_prices(tmp_path/"p.tsv")).read_text()

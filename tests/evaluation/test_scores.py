@@ -1,7 +1,4 @@
 "Scores against hand-worked values and ir-measures; intervals and p-values against scipy; what the commands do with bad files."
-import subprocess, sys
-from pathlib import Path
-
 import ir_measures, numpy as np, pytest
 from ir_measures import R
 from scipy import stats
@@ -13,11 +10,11 @@ from lrat.data.questions import Question
 from lrat.trajectories.trajectory import Trajectory, Step, read_trajectory, write_trajectory
 from lrat.core.settings import InputError, LratError
 from paths import RECORDED
-
+from program import lrat
 
 
 def make_run(query_id, searches, answer="Right", status="completed", opened=()):
-    "A run whose searches return the given docids, each followed by the opening of one document if there is one"
+    "A trajectory whose searches return the given docids, each followed by the opening of one document if there is one"
     steps, opened = [], list(opened)
     for number, docids in enumerate(searches):
         blocks = "\n\n".join(f"DocID:{d}\n[Title]\nwords" for d in docids)
@@ -40,7 +37,7 @@ def table(metric="success", **columns):
 def from_values(values, metric="success"): return table(metric, **{f"q{n:04}": v for n, v in enumerate(values)})
 
 
-# ------------------------------------------------------------------------------------------------------------------- from runs
+# ----------------------------------------------------------------------------------------------------------- from trajectories
 
 def test_hand_worked_scores(tmp_path):
     write_trajectory(tmp_path, make_run("1", [["a", "x"], ["b"]], opened=["a"]))
@@ -60,12 +57,12 @@ def test_the_denominator_is_what_was_asked(tmp_path):
     write_trajectory(tmp_path, make_run("99", [["a"]]))
     scores = score_trajectories(tmp_path, questions("1", "2", "3", "4"), {str(n): {"a": 1} for n in range(1, 5)})
     assert estimate(scores.column("success")).n == 3 and estimate(scores.column("success")).value == pytest.approx(1/3)
-    assert estimate(scores.column("steps"), share=False).n == 1 # A missing run took no steps that anybody knows of
-    for said in ("4 questions asked", "1 runs scored", "2 runs missing", "1 runs failed", "1 runs of other questions"):
+    assert estimate(scores.column("steps"), share=False).n == 1 # How many steps a missing trajectory took is not known
+    for said in ("4 questions asked", "1 scored", "2 missing", "1 failed", "1 trajectories of other questions"):
         assert said in scores.note
 
 
-def test_missing_runs_cannot_raise_a_score(tmp_path):
+def test_missing_trajectories_cannot_raise_a_score(tmp_path):
     for n in range(4): write_trajectory(tmp_path, make_run(str(n), [["a"]], answer="Right" if n < 2 else "Wrong"))
     asked = questions(*map(str, range(4)))
     before = np.nanmean(score_trajectories(tmp_path, asked).column("success"))
@@ -73,13 +70,13 @@ def test_missing_runs_cannot_raise_a_score(tmp_path):
     assert np.nanmean(score_trajectories(tmp_path, asked).column("success")) == before
 
 
-def test_two_runs_of_one_question_are_refused(tmp_path):
+def test_two_trajectories_of_one_question_are_refused(tmp_path):
     path = write_trajectory(tmp_path, make_run("1", [["a"]]))
     (tmp_path/"run_1_again.json").write_text(path.read_text())
     with pytest.raises(InputError, match="run_1.*run_1_again.*'1'.*remove one"): score_trajectories(tmp_path, questions("1"))
 
 
-def test_a_half_written_run_is_named(tmp_path):
+def test_a_half_written_trajectory_is_named(tmp_path):
     write_trajectory(tmp_path, make_run("1", [["a"]]))
     (tmp_path/"run_2.json").write_text('{"query_id": "2", "resu')
     with pytest.raises(InputError, match="run_2.json"): score_trajectories(tmp_path, questions("1", "2"))
@@ -94,7 +91,7 @@ def test_questions_without_answer_or_evidence_do_not_count(tmp_path):
 
 
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded runs are not here")
-def test_recorded_runs_can_be_scored():
+def test_recorded_trajectories_can_be_scored():
     runs = [read_trajectory(path) for path in sorted((RECORDED/"runs").glob("run_*.json"))]
     qrels = {run.query_id: {run.retrieved_docids[0]: 1, "nowhere": 1} for run in runs}
     scores = score_trajectories(RECORDED/"runs", [Question(r.query_id, r.query, r.answer) for r in runs], qrels)
@@ -248,38 +245,29 @@ def test_the_same_bytes_twice(tmp_path):
 
 # ------------------------------------------------------------------------------------------------------------------- commands
 
-def started(name, *arguments):
-    "Run a console function in a process of its own, as a user does"
-    module, function = name.split(":")
-    code = f"import sys; from lrat.{module} import {function}; import runpy; sys.argv[0] = {function!r}; {function}()"
-    program = Path(sys.executable).parent/function
-    command = [str(program)] if program.is_file() else [sys.executable, "-c", code]
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True)
-
-
 def test_eval_then_compare(tmp_path):
     (tmp_path/"questions.tsv").write_text("1\tWhich?\tRight\n2\tWhich?\tRight\n")
     (tmp_path/"evidence.qrels").write_text("1 Q0 a 1\n2 Q0 b 1\n")
     for name, answer in (("base", "Wrong"), ("ours", "Right")):
         for n in "12": write_trajectory(tmp_path/name, make_run(n, [["a"]], answer=answer))
-        done = started("evaluation:lrat eval", tmp_path/name, "--questions", tmp_path/"questions.tsv",
+        done = lrat("eval", tmp_path/name, "--questions", tmp_path/"questions.tsv",
                        "--qrels", tmp_path/"evidence.qrels", "--out", tmp_path/f"{name}.jsonl")
         assert done.returncode == 0, done.stderr
-        assert "2 questions asked, 2 runs scored" in done.stdout and "evidence_recall: 0.500" in done.stdout
-    done = started("evaluation:lrat compare", tmp_path/"base.jsonl", tmp_path/"ours.jsonl")
+        assert "2 questions asked, 2 scored" in done.stdout and "evidence_recall: 0.500" in done.stdout
+    done = lrat("compare", tmp_path/"base.jsonl", tmp_path/"ours.jsonl")
     for said in ("success: 0.000 to 1.000", "steps: 1.000 to 1.000", "not significant"): assert said in done.stdout
 
 
 def test_commands_say_in_one_line_what_is_wrong(tmp_path):
     (tmp_path/"bad.jsonl").write_text('{"query_id": "1", "status": "completed", "success": 1}\n{"query_id": \n')
-    for command, named in ((("evaluation:lrat compare", tmp_path/"bad.jsonl", tmp_path/"bad.jsonl"), "bad.jsonl:2"),
-                           (("evaluation:lrat eval", tmp_path, "--questions", tmp_path/"no.tsv", "--out", tmp_path/"o"), "no.tsv"),
-                           (("analysis:lrat stats", tmp_path/"nowhere"), "no such run folder")):
-        done = started(*command)
+    for command, named in ((("compare", tmp_path/"bad.jsonl", tmp_path/"bad.jsonl"), "bad.jsonl:2"),
+                           (("eval", tmp_path, "--questions", tmp_path/"no.tsv", "--out", tmp_path/"o"), "no.tsv"),
+                           (("stats", tmp_path/"nowhere"), "no such folder of trajectories")):
+        done = lrat(*command)
         assert done.returncode == 2 and named in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
-def test_stats_of_a_run_folder(tmp_path):
+def test_stats_of_a_folder(tmp_path):
     from lrat.evaluation.trajectories import count_trajectories, trajectory_statistics
     write_trajectory(tmp_path, make_run("1", [["a"], ["b"]], opened=["a"]))
     write_trajectory(tmp_path, make_run("2", [["a"]] * 5, answer="Wrong"))

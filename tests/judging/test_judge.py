@@ -1,6 +1,5 @@
 "A judge that dies, errs or cannot tell never makes a label, and never decides twice."
 import os, signal, subprocess, sys, time
-from pathlib import Path
 
 import pytest
 
@@ -133,7 +132,7 @@ def test_nothing_written_means_nothing_asked(tmp_path):
     ('{"run": "run_1", "step": "3", "verdict": "yes"}', "v.jsonl:1: field 'step' is str"),
     ('{"run": "run_1", "step": 3, "verdict": "good"}', "v.jsonl:1: verdict is 'good'"),
     ('{"run": "run_1", "step": 3, "verdict": "yes"}\n{"run": "run_1", "step": 3, "verdict": "no"}', "v.jsonl:2: contradicts"),
-    ('{"run": "run_1", "step": 3, "verd', "v.jsonl:1: is not valid JSON")])
+    ('{"run": "run_1", "step": 3, "verd', "v.jsonl:1: is no(t valid)? JSON")])
 def test_bad_labels_name_the_line(tmp_path, line, says):
     (tmp_path/"v.jsonl").write_text(line + "\n")
     with pytest.raises(InputError, match=says): make_judge(f"labels:{tmp_path/'v.jsonl'}")
@@ -153,5 +152,5 @@ def test_answers(predicted, expected, right): assert same_answer(predicted, expe
 
 
 def test_a_mistake_leaves_nothing_behind(tmp_path):
-    with pytest.raises(InputError, match="holds no run files"): judge_trajectories(tmp_path/"none", RuleJudge(), tmp_path/"v.jsonl")
+    with pytest.raises(InputError, match="holds no (run|trajectory) files"): judge_trajectories(tmp_path/"none", RuleJudge(), tmp_path/"v.jsonl")
     assert list(tmp_path.iterdir()) == []

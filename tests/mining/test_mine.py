@@ -1,4 +1,4 @@
-"Labels come from verdicts alone, and an account says what became of everything else."
+"Labels come from verdicts alone, and a manifest says what became of everything else."
 import json
 
 import pytest
@@ -34,8 +34,8 @@ def world(tmp_path):
 
 def mine(world, verdicts, preset="recommended", **more):
     write_jsonl(world/"v.jsonl", ({"run": r, "step": s, "docid": d, "verdict": v} for (r, s, d), v in verdicts.items()))
-    account = mine_to_file([world/"runs"], open_corpus(world/"corpus.jsonl"), [world/"v.jsonl"], preset, "all-MiniLM-L6-v2", world/"p.jsonl", **more)
-    return account, [json.loads(line) for line in open(world/"p.jsonl")]
+    manifest = mine_to_file([world/"runs"], open_corpus(world/"corpus.jsonl"), [world/"v.jsonl"], preset, "all-MiniLM-L6-v2", world/"p.jsonl", **more)
+    return manifest, [json.loads(line) for line in open(world/"p.jsonl")]
 
 
 ALL_YES = {("run_a", 1, "1"): "yes", ("run_a", 4, "4"): "yes", ("run_a", 6, "2"): "yes", ("run_b", 1, "6"): "yes", ("run_b", 3, "99"): "yes"}
@@ -56,13 +56,13 @@ def test_an_opened_document_is_never_a_negative(world):
 
 @pytest.mark.parametrize("verdict", ["no", "undecided", "failed"])
 def test_only_a_yes_becomes_a_label(world, verdict):
-    account, pairs = mine(world, ALL_YES | {("run_a", 4, "4"): verdict})
-    assert ["4"] not in [p["pos_id"] for p in pairs] and account["skipped"][f"verdict {verdict}"] == 1
+    manifest, pairs = mine(world, ALL_YES | {("run_a", 4, "4"): verdict})
+    assert ["4"] not in [p["pos_id"] for p in pairs] and manifest["skipped"][f"verdict {verdict}"] == 1
 
 
 def test_a_browse_without_a_verdict_is_counted(world):
-    account, pairs = mine(world, {k: v for k, v in ALL_YES.items() if k[1] != 4})
-    assert account["skipped"]["verdict missing"] == 1 and account["pairs"] == len(pairs) == 3
+    manifest, pairs = mine(world, {k: v for k, v in ALL_YES.items() if k[1] != 4})
+    assert manifest["skipped"]["verdict missing"] == 1 and manifest["pairs"] == len(pairs) == 3
 
 
 def test_weights_average_to_one_and_grow_with_reasoning(world):
@@ -91,9 +91,9 @@ def test_bad_verdict_files(world):
 
 @pytest.mark.parametrize("verdict", ["undecided", "failed"])
 def test_the_reference_labels_nobody_without_a_yes_or_no(world, verdict):
-    account, pairs = mine(world, ALL_YES | {("run_a", 4, "4"): verdict}, "reference")
+    manifest, pairs = mine(world, ALL_YES | {("run_a", 4, "4"): verdict}, "reference")
     for p in pairs: assert p["pos_id"] != ["4"] and not (p["trajectory"] == "run_a" and "4" in p["neg_id"])
-    assert account["skipped"][f"verdict {verdict}"] == 1
+    assert manifest["skipped"][f"verdict {verdict}"] == 1
 
 
 def test_a_verdict_with_a_docid_is_for_that_document_alone(world):
@@ -119,8 +119,8 @@ def test_what_a_pair_without_reasoning_weighs(world, preset, weight):
 
 
 def test_recommended_skips_a_pair_without_reasoning(world):
-    account, pairs = mine(world, empty_reasoning(world))
-    assert account["skipped"]["empty reasoning"] == 1 and "run_c" not in [p["trajectory"] for p in pairs]
+    manifest, pairs = mine(world, empty_reasoning(world))
+    assert manifest["skipped"]["empty reasoning"] == 1 and "run_c" not in [p["trajectory"] for p in pairs]
 
 
 def test_the_arms_differ_in_one_thing_each(world):
@@ -140,8 +140,8 @@ def test_controls_choose_without_the_agent(world):
 
 def test_wrong_and_failed_runs_are_left_out(world):
     questions = [Question("a", "?", "T1"), Question("b", "?", "another")]
-    account, pairs = mine(world, ALL_YES, questions=questions)
-    assert {p["trajectory"] for p in pairs} == {"run_a"} and account["skipped"]["run answers wrongly"] == 1
+    manifest, pairs = mine(world, ALL_YES, questions=questions)
+    assert {p["trajectory"] for p in pairs} == {"run_a"} and manifest["skipped"]["run answers wrongly"] == 1
     assert mine(world, ALL_YES, questions=questions, correct_only=False)[0]["runs_mined"] == 2
     assert mine(world, ALL_YES, "reference", questions=questions)[0]["runs_mined"] == 2
     assert mine(world, ALL_YES)[0]["runs_without_answer_key"] == 2
@@ -152,9 +152,9 @@ def test_wrong_and_failed_runs_are_left_out(world):
 def test_texts_that_the_corpus_lacks_are_counted(world):
     (world/"corpus.jsonl").unlink()
     write_corpus(world/"corpus.jsonl", [Document(str(n), f"T{n}\nwords") for n in (1, 3, 4)])
-    account, pairs = mine(world, ALL_YES)
+    manifest, pairs = mine(world, ALL_YES)
     assert [p["pos_id"] for p in pairs] == [["1"]]
-    assert account["skipped"]["text not in the corpus"] == 3 and account["negatives_not_in_the_corpus"] == 2
+    assert manifest["skipped"]["text not in the corpus"] == 3 and manifest["negatives_not_in_the_corpus"] == 2
 
 
 def test_folders_share_one_scale(world):
@@ -163,5 +163,5 @@ def test_folders_share_one_scale(world):
     both = mine_to_file([world/"runs"] * 2, corpus, [world/"v.jsonl"] * 2, "recommended", "all-MiniLM-L6-v2", world/"p.jsonl")
     rates = [json.loads(line)["reweight_rate"] for line in open(world/"p.jsonl")]
     assert both["pairs"] == 8 and abs(sum(rates) / 8 - 1) < 1e-12
-    with pytest.raises(LratError, match="2 run folders, but 1 verdict files"):
+    with pytest.raises(LratError, match="2 folders of trajectories, but 1 verdict files"):
         mine_to_file([world/"runs"] * 2, corpus, [world/"v.jsonl"], "recommended", "all-MiniLM-L6-v2", world/"p.jsonl")

@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np, pytest
 
 from lrat.paper.figures import load_figures, save_figure
-from lrat.paper.main import caption_fig1, fig1, fig7, words_for
+from lrat.paper.drawing import words_for
+from lrat.paper.main import caption_fig1, fig1, fig7
 from lrat.evaluation.scores import ScoreTable
-from lrat.paper.report import answer, build_report, comparison_sentence, headline, verdict
-from lrat.paper.results import ARTEFACTS, comparison_rows, load_results, record, record_seconds, result_row, score_rows
+from lrat.paper.report import answer, build_report, headline
+from lrat.paper.sentences import comparison_sentence, verdict
+from lrat.paper.artefacts import paper_artefacts
+from lrat.paper.results import comparison_rows, load_results, record, record_seconds, result_row, score_rows
 from lrat.paper.tables import headline_rows, results_tables
 from lrat.paper.printed import paper_values
 from lrat.core.settings import InputError, LratError, code_version, load_settings
@@ -217,6 +220,10 @@ def page(root):
     return build_report("smoke").read_text()
 
 
+def test_figures_of_a_run_lie_beside_its_results(page, root):
+    assert not (root/"figures").exists() and (root/"results"/"smoke"/"figures"/"fig1.svg").is_file()
+
+
 def test_the_report_needs_no_network(page):
     parsed = Page(page)
     assert parsed.links and all(link.startswith("#") for link in parsed.links)
@@ -235,7 +242,7 @@ def test_the_report_is_well_formed_and_accessible(page):
 
 
 def test_the_report_says_what_matters(page):
-    for said in ("Yes: training on agent runs helped", "numbers mean nothing", "control", "Each training seed alone",
+    for said in ("Yes: training on agent trajectories helped", "numbers mean nothing", "control", "Each training seed alone",
                  "not significant", "What the paper prints", "not expected to equal it", code_version(), "ab" * 32,
                  "stage world", "12.5", "learning_rate"):
         assert said in page, said
@@ -265,4 +272,4 @@ def test_an_empty_profile_still_has_a_report():
     with pytest.raises(LratError, match="unknown profile"): build_report("large")
 
 
-def test_every_artefact_has_a_title(): assert len(ARTEFACTS) == 14
+def test_every_artefact_of_the_paper_is_there(): assert len(paper_artefacts()) == 14

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import nbformat, pytest
 
-from lrat.paper.runner import find_notebooks, notebook_parameters, run_notebook
+from lrat.paper.results import record, result_row
+from lrat.paper.runner import changed_settings, find_notebooks, notebook_parameters, run_command, run_notebook
 from lrat.core.settings import LratError, load_settings
 
 
@@ -51,7 +52,6 @@ import sys, time
 from pathlib import Path
 from lrat.core.files import write_json
 from lrat.core.stages import run_stage
-from paths import ROOT
 def slow(out):
     for n in range(6):
         if (out/f"{n}.json").exists(): continue
@@ -63,7 +63,7 @@ run_stage("slow", slow, root=Path(sys.argv[1]))
 """
 
 
-def test_a_killed_stage_goes_on_without_repeating(tmp_path):
+def test_a_killed_stage_resumes_without_repeating(tmp_path):
     script = tmp_path/"slow.py"
     script.write_text(SLOW_STAGE)
     process = subprocess.Popen([sys.executable, script, tmp_path/"s", "30"], stdout=subprocess.PIPE, text=True)
@@ -74,3 +74,70 @@ def test_a_killed_stage_goes_on_without_repeating(tmp_path):
     folder, = (p for p in (tmp_path/"s").iterdir() if p.is_dir())
     assert (folder/"log").read_text().split() == list("012345")
     assert json.loads((folder/"stage.json").read_text())["name"] == "slow"
+
+
+# ------------------------------------------------------------------------------------------------------------ settings and expected values
+
+@pytest.fixture
+def ran(monkeypatch):
+    "Parameters of the notebooks that would have run"
+    found = []
+    def run(path, profile, parameters=None, results=None, force=False):
+        found.append((path.stem, parameters))
+        return {"notebook": path.stem, "status": "ran", "seconds": 1, "copy": ""}
+    monkeypatch.setattr("lrat.paper.runner.run_notebook", run)
+    monkeypatch.setattr("lrat.paper.runner.build_report", lambda profile, prices: Path("results")/profile/"report.html")
+    monkeypatch.setattr("lrat.paper.runner.check_expected", lambda profile: [])
+    return found
+
+
+def test_settings_travel_to_the_notebooks_as_plain_values(ran):
+    words = ["agent.policies=my-model,patient", "agent.endpoint=http://127.0.0.1:8000/v1", "training.epochs=3", 'evaluation.backbones=[{"model": "e5"}]']
+    run_command(["52"], profile="mini", set=words, seed=7)
+    (name, parameters), = ran
+    assert name == "52_main" and parameters["seed"] == 7 and json.loads(json.dumps(parameters)) == parameters
+    settings = load_settings("mini", **parameters["changes"])
+    assert settings.agent.policies == ("my-model", "patient") and settings.agent.endpoint == "http://127.0.0.1:8000/v1"
+    assert settings.training.epochs == 3 and settings.evaluation.backbones[0].model == "e5"
+
+
+def test_a_list_survives_papermill(tmp_path):
+    path = notebook(tmp_path/"a.ipynb", ("profile = 'smoke'\nchanges = {}", "parameters"),
+                    ("from lrat.core.settings import load_settings\nassert load_settings(profile, **changes).agent.policies == ('x', 'y')", None))
+    changes = changed_settings(["agent.policies=x,y"])
+    assert run_notebook(path, "smoke", {"changes": changes}, tmp_path/"r")["status"] == "ran"
+
+
+@pytest.mark.parametrize("word,said", [("agent.policy=x", "did you mean 'agent.policies'"), ("training.epochs=many", "takes a number"), ("fast", "NAME=VALUE")])
+def test_a_setting_that_does_not_exist_is_refused_before_anything_runs(ran, word, said):
+    with pytest.raises(LratError, match=said): run_command(["52"], profile="mini", set=[word])
+    assert ran == []
+
+
+def test_a_run_ends_by_saying_what_to_open(ran, capsys):
+    run_command(["52"], profile="smoke")
+    *_, report, figures = capsys.readouterr().out.splitlines()
+    assert report.endswith("results/smoke/report.html") and figures.endswith("results/smoke/figures")
+
+
+def test_expected_values_are_checked_and_written_without_a_run(ran, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
+    with pytest.raises(LratError, match="nothing is recorded under smoke"): run_command([], profile="smoke", expected="write")
+    with pytest.raises(LratError, match="--expected write"): run_command([], profile="smoke", expected="check")
+    settings = load_settings("smoke")
+    record(settings, "fig6", [result_row("fig6", "all", "beta", 90., n=50, unit="tokens")], {})
+    run_command([], profile="smoke", expected="write")
+    run_command([], profile="smoke", expected="check")
+    assert "fig6: OK (1 OK)" in capsys.readouterr().out
+    record(settings, "fig6", [result_row("fig6", "all", "beta", 120., n=50, unit="tokens")], {})
+    with pytest.raises(LratError, match="1 of 1 artefacts are off: fig6"): run_command([], profile="smoke", expected="check")
+    assert ran == []
+
+
+def test_a_figure_that_was_deleted_is_made_again(tmp_path):
+    folder = tmp_path/"r"/"figures"
+    write = f"from pathlib import Path; p = Path({str(folder)!r}); p.mkdir(exist_ok=True); (p/'fig1.svg').write_text('<svg/>')"
+    path = notebook(tmp_path/"a.ipynb", ("profile = 'smoke'", "parameters"), (write, None))
+    assert [run_notebook(path, "smoke", results=tmp_path/"r")["status"] for _ in range(2)] == ["ran", "up to date"]
+    (folder/"fig1.svg").unlink()
+    assert run_notebook(path, "smoke", results=tmp_path/"r")["status"] == "ran"

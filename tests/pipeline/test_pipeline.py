@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from lrat.paper.main import ablation, table2
+from lrat.paper.main import fig7_rows, table2_rows
 from lrat.paper.expected import check_expected, read_expected, write_expected
 from lrat.evaluation.scores import METRICS, ScoreTable
 from lrat.testing.server import completion, stand_in
@@ -100,9 +100,9 @@ def released(root, profile, count=40):
 
 
 def all_artefacts(pipeline):
-    settings, made_here = pipeline.settings, [table2, fig8a_rows, fig8b_rows]
+    settings, made_here = pipeline.settings, [table2_rows, fig8a_rows, fig8b_rows]
     if settings.mining.pairs == "mine":
-        made_here += [ablation, table3_rows, fig9b_rows]
+        made_here += [fig7_rows, table3_rows, fig9b_rows]
         last = settings.agent.collection_policies[-1]
         shown = [pipeline.trajectories("world-train", last, "base", shuffle=shuffle) for shuffle in (settings.seed, None)] # Figure 4c
         for runs in pipeline.collected("+LRAT") + shown: pipeline.verdicts(runs) # Table 1, the other parts of Figure 4, 6, the audit
@@ -120,17 +120,17 @@ def test_the_plan_holds_just_the_stages_that_the_artefacts_ask_for(profile, pair
     for start, name in (("index-", "indexes"), ("model-", "models"), ("ranking-", "rankings")): assert count(start) == planned(name), start
     questions = {"world-eval": settings.world.eval_questions, "infoseek-eval": 300, "browsecomp-plus": 830, "fanoutqa-agent": settings.world.fanout_questions}
     asked_of = [b for name in asked for b in questions if name.startswith(f"runs-{b}-")]
-    assert sum(map(questions.get, asked_of)) == planned("runs")
+    assert sum(map(questions.get, asked_of)) == planned("trajectories")
     judged = [b for name in asked for b in questions if name.startswith(f"answers-{b}-")]
     assert sum(map(questions.get, judged)) == (planned("answers") if profile == "paper" else 0)
     parts = [parameters.get("part", [0, 1])[1] for name, parameters in asked.items() if name.startswith("runs-world-train")]
-    assert sum(settings.world.train_questions // part for part in parts) == planned("runs_tried", "collected")
+    assert sum(settings.world.train_questions // part for part in parts) == planned("attempted", "collected")
     assert bool(count("verdicts-")) == any("judge opened" in stage.name for stage in plan) == (pairs == "mine")
 
 
 def test_the_papers_two_encoders_learn_from_the_same_pairs(tmp_path, asked):
     pipeline = Counted(load_settings("paper"), tmp_path/"stages")
-    rows = table2(pipeline)
+    rows = table2_rows(pipeline)
     e5 = "intfloat/multilingual-e5-large-instruct"
     models = {name: asked[name] for name in asked if name.startswith("model-")}
     assert sorted(m["retriever"]["model"] for m in models.values()) == ["Qwen/Qwen3-Embedding-0.6B"] * 3 + [e5] * 3
@@ -209,7 +209,7 @@ def test_the_runner_starts_from_released_pairs(tmp_path, monkeypatch, capsys):
     changes = {"changes": {"mining__pairs": "hub"}}
     assert ran == [("52_main", changes), ("55_scaling", changes)] and load_settings("smoke", **changes["changes"]) == settings
     said = capsys.readouterr().out
-    assert said.count("left out, since the released pairs come without runs") == 8 and "57_correctness: left out" in said and "Table 3 mines wrong runs" in said
+    assert said.count("left out, since the released pairs come without trajectories") == 8 and "57_correctness: left out" in said and "Table 3 mines incorrect trajectories" in said
     run_command(["55"], profile="smoke")
     assert ran[-1] == ("55_scaling", {})
     with pytest.raises(LratError, match="nothing is left to run"): run_command(["50", "59"], profile="smoke", pairs="hub")

@@ -8,10 +8,11 @@ from lrat.paper.ablations import QUERY_FORM_ARMS, TIER_ARMS, agent_arms, agent_r
 from lrat.data.corpus import Document
 from lrat.core.files import read_jsonl, write_json, write_jsonl
 from lrat.training.general_queries import FORMS, common_properties, general_queries, with_neighbours
-from lrat.paper.forgetting import GENERAL_QUERIES, FORGETTING_ARMS, MEANS, PAIRS, choose, chosen_strengths, development_rows, forgetting_rows
+from lrat.paper.forgetting import GENERAL_QUERIES, FORGETTING_ARMS, PAIRS, REMEDIES, benchmark_rows, choose, chosen_strengths, development_rows
 from lrat.evaluation.scores import METRICS, ScoreTable
 from lrat.data.questions import read_qrels, read_questions
-from lrat.paper.results import ABLATIONS, ARTEFACTS, load_results, record, result_row
+from lrat.paper.artefacts import ARTEFACTS, paper_artefacts
+from lrat.paper.results import load_results, record, result_row
 from lrat.retrieval.retriever import Hit
 from lrat.paper.runner import find_notebooks, run_command, notebook_parameters
 from lrat.core.settings import InputError, LratError, load_settings
@@ -65,8 +66,8 @@ def test_the_choice_looks_at_no_benchmark(tmp_path):
     chosen = chosen_strengths(rows)
     runs = [n for n in plan.made if n.startswith(("runs-", "ranking-"))]
     assert runs and all(n.startswith("runs-world-train") for n in runs)
-    wonder = [result_row("keeping", s, m, 1., benchmark=b, seed=1) for s in FORGETTING_ARMS for b, m in (("world-eval", "success"), ("fanoutqa-leaf", "recall_at_1"))]
-    assert chosen_strengths(rows + wonder) == chosen and set(chosen) == set(MEANS)
+    wonder = [result_row("forgetting", s, m, 1., benchmark=b, seed=1) for s in FORGETTING_ARMS for b, m in (("world-eval", "success"), ("fanoutqa-leaf", "recall_at_1"))]
+    assert chosen_strengths(rows + wonder) == chosen and set(chosen) == set(REMEDIES)
 
 
 def test_general_queries_are_barred_from_all_that_benchmarks_judge(tmp_path):
@@ -103,7 +104,7 @@ def test_tiers_are_mined_by_their_own_rules(tmp_path):
 
 
 def test_every_arm_is_compared_with_the_base_and_with_lrat(tmp_path):
-    rows = forgetting_rows(planned(FORGETTING_ARMS, tmp_path))
+    rows = benchmark_rows(planned(FORGETTING_ARMS, tmp_path))
     for benchmark, metric in (("world-eval", "success"), ("fanoutqa-agent", "evidence_recall"), ("fanoutqa-leaf", "recall_at_1")):
         found = {(r["system"], r["base"]) for r in rows if r.get("base") and (r["benchmark"], r["metric"]) == (benchmark, metric)}
         assert found == {(s, b) for s in FORGETTING_ARMS for b in ("base", "+LRAT")} | {("+LRAT", "base")}
@@ -122,7 +123,7 @@ def test_variants_need_runs_even_where_released_pairs_are_trained_on(tmp_path):
 # ------------------------------------------------------------------------------------------------------------ the choice
 
 def scored(system, pairs, general):
-    return [result_row("keeping", system, what[1], v, benchmark=what[0], seed=1) for what, v in ((PAIRS, pairs), (GENERAL_QUERIES, general))]
+    return [result_row("forgetting", system, what[1], v, benchmark=what[0], seed=1) for what, v in ((PAIRS, pairs), (GENERAL_QUERIES, general))]
 
 
 @pytest.mark.parametrize("general,chosen", [((.90, .80), "a"), ((.86, .80), "a"), ((.80, .88), "b"), ((.80, .82), "b")])
@@ -222,7 +223,7 @@ def test_general_queries_become_pairs_of_weight_one(pairs, tmp_path):
 # ------------------------------------------------------------------------------------------------------------ run by name
 
 def test_ablations_are_run_by_name_and_never_without():
-    named = find_notebooks(["70", "71", "72_keeping", "73_another_agent"])
+    named = find_notebooks(["70", "71", "72_forgetting", "73_another_agent"])
     assert [p.parent.name for p in named] == ["ablations"] * 4 and not set(named) & set(find_notebooks([]))
     assert all(notebook_parameters(p) == ["profile", "seed", "changes"] for p in named)
     with pytest.raises(LratError, match="'7' names 4 notebooks"): find_notebooks(["7"])
@@ -239,15 +240,16 @@ def test_a_run_without_names_runs_no_ablation(monkeypatch):
     run_command([], profile="smoke")
     assert len(ran) == 10 and not [name for name in ran if name.startswith("7")]
     run_command(["72"], profile="smoke")
-    assert ran[-1] == "72_keeping_the_base"
+    assert ran[-1] == "72_forgetting"
 
 
 def test_ablations_are_recorded_but_no_part_of_the_papers_artefacts(tmp_path, monkeypatch):
     monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
     settings = load_settings("smoke")
-    for artefact in ABLATIONS: record(settings, artefact, [result_row(artefact, "base", "success", .5)], {})
-    assert not set(ABLATIONS) & set(ARTEFACTS) and load_results("smoke") == {}
-    assert sorted(json.loads(p.read_text())["artefact"] for p in (tmp_path/"results"/"smoke").glob("*.json")) == sorted(ABLATIONS)
+    ablations = set(ARTEFACTS) - set(paper_artefacts())
+    for artefact in ablations: record(settings, artefact, [result_row(artefact, "base", "success", .5)], {})
+    assert len(ablations) == 4 and load_results("smoke") == {} and set(load_results("smoke", own=True)) == ablations
+    assert sorted(json.loads(p.read_text())["artefact"] for p in (tmp_path/"results"/"smoke").glob("*.json")) == sorted(ablations)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import numpy as np, pytest
 
 from lrat.data.corpus import Document, open_corpus, write_corpus
 from lrat.retrieval.dense import DenseRetriever
-from lrat.retrieval.encode import build_dense
+from lrat.retrieval.encode_corpus import build_dense
 from lrat.retrieval.shards import shard_paths
 from lrat.retrieval.encoder import Encoder
 from lrat.retrieval.index import build_index, open_index
@@ -47,10 +47,10 @@ def test_a_killed_build_encodes_only_what_is_missing(corpus, encoder, tmp_path, 
     assert build_dense(corpus, encoder, whole, shard_size=3) == 4
     encode, calls = encoder.encode_documents, []
 
-    def killed_at_the_third(texts):
+    def killed_at_the_third(texts, **options):
         calls.append(len(texts))
         if len(calls) == 3: raise KeyboardInterrupt
-        return encode(texts)
+        return encode(texts, **options)
 
     monkeypatch.setattr(encoder, "encode_documents", killed_at_the_third)
     with pytest.raises(KeyboardInterrupt): build_dense(corpus, encoder, tmp_path/"half", shard_size=3)
