@@ -59,7 +59,7 @@ def test_the_seed_gives_the_order_and_the_draw(tmp_path):
 
 
 @pytest.mark.parametrize("rows,says", [
-    ([], "b: holds no pair"), (["{"], "b:1: is no"), ([json.dumps(pair(1, reweight_rate=1.1)), '{"query": "x"}'], "b:2: is no training pair"),
+    ([], "b: holds no pair"), (["{"], "b:1: is not valid JSON"), ([json.dumps(pair(1, reweight_rate=1.1)), '{"query": "x"}'], "b:2: is not a training pair"),
     ([json.dumps(pair(1))], "b: has no weights, but other files have"), ([json.dumps(pair(1, length=None, reweight_rate=2.))], "b: pair 1 has a weight, but no 'reasoning_len'"),
     ([json.dumps(pair(1, length="long"))], "b:1: field 'reasoning_len' is str"), (["\x89PNG"], "b:1: is not UTF-8 text")])
 def test_what_cannot_be_merged_is_one_line(rows, says, tmp_path):
