@@ -80,7 +80,7 @@ def test_tools_of_other_names(name, tmp_path):
     assert json.loads(imported.steps[1].arguments) == {"query": "night bird", "page": 1} # The other arguments stay
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded runs are not beside this checkout")
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded trajectories are not beside this checkout")
 def test_trajectory_files_keep_their_steps(tmp_path):
     import_trajectories(RECORDED/"runs", tmp_path/"runs", "runs")
     for before, after in zip(iterate_trajectories(RECORDED/"runs"), iterate_trajectories(tmp_path/"runs")):

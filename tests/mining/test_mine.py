@@ -15,7 +15,7 @@ def listed(*docids): return "\n\n".join(f"DocID:{d}\n[T{d}]\nwords" for d in doc
 
 
 def run(name, *events):
-    "A run of searches (tuples of query and docids) and browses (pairs of docid and reasoning)"
+    "A trajectory of searches (tuples of query and docids) and browses (pairs of docid and reasoning)"
     steps = []
     for kind, value, more in events:
         if kind == "search": steps.append(Step("tool_call", "search", json.dumps({"query": value}), listed(*more)))

@@ -213,7 +213,7 @@ def test_every_pair_has_its_provenance(world):
 # The reference, rule for rule
 
 def story(*events):
-    "A run of searches (lists of docids), browses (a docid), and calls of another tool (None); the notes say which they belong to"
+    "A trajectory of searches (lists of docids), browses (a docid), and calls of another tool (None); the notes say which they belong to"
     steps = []
     for event in events:
         if isinstance(event, list): steps.append(Step("tool_call", "search", {"query": f"q{len(steps)}"}, listed(*event)))
