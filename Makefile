@@ -58,7 +58,7 @@ bench: setup ## measure speed beside other tools (half an hour on a quiet machin
 		set -- $$run; name=$$1; shift; papermill "$$@" $$name.ipynb ../../results/bench/$$name.ipynb; done
 
 outputs: setup ## renew the saved outputs of the experiments, and figures/mini, from results/mini
-	$(BIN)/python -m lrat.paper.outputs
+	$(BIN)/python -c "from lrat.paper.outputs import renew_outputs; print(*renew_outputs('mini'), sep='\n')"
 
 docs: setup ## build the documentation site into _site/html
 	$(BIN)/python nbs/site/build.py _site

@@ -360,7 +360,7 @@ def test_bad_settings(world, tmp_path, change, says):
 def test_flags_that_are_not_given_leave_the_preset_as_it_is(words, bf16, rank):
     from fastcore.script import anno_parser
     profile = () if "--profile" in words else ("--profile", "paper")
-    values = vars(anno_parser(lrat.training.train.train_command).parse_args(["pairs.jsonl", "--out", "m", *profile, *words]))
+    values = vars(anno_parser(lrat.training.train.train_command).parse_args(["pairs.jsonl", "--model", "b", "--out", "m", *profile, *words]))
     settings = lrat.training.train._given_settings(values)
     assert (settings.bf16, settings.lora_rank) == (bf16, rank)
 
@@ -403,3 +403,26 @@ def test_byte_order_mark_and_line_ends(tmp_path):
     (tmp_path/"pairs.jsonl").write_bytes(b"\xef\xbb\xbf" + text.encode())
     pairs = PairsFile(tmp_path/"pairs.jsonl", 2)
     assert [pairs.pair(n).query for n in range(3)] == ["größe 0", "größe 1", "größe 2"]
+
+
+def test_general_queries_are_made_from_an_index_or_taken_from_a_file(tmp_path):
+    from lrat.retrieval.index import build_index
+    from lrat.testing.museum import write_museum
+    from lrat.training.general_queries import general_file
+    corpus, _ = write_museum(tmp_path)
+    build_index(corpus, "bm25", tmp_path/"index")
+    made = [general_file(tmp_path/"index", tmp_path/f"{name}.jsonl", 6, seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+    assert made[0].read_bytes() == made[1].read_bytes() != made[2].read_bytes() and len(made[0].read_text().splitlines()) == 6
+    before = made[0].read_bytes()
+    assert general_file(made[0], tmp_path/"d.jsonl", 3, 9) == made[0] and made[0].read_bytes() == before and not (tmp_path/"d.jsonl").exists()
+    with pytest.raises(LratError, match="only 16 documents"): general_file(tmp_path/"index", tmp_path/"d.jsonl", 17)
+
+
+def test_in_batch_negatives_are_turned_off_by_a_flag_and_required_options_by_the_parser(capsys):
+    from lrat.core.cli import command_parser
+    parser = command_parser(lrat.training.train.train_command, "lrat train")
+    words = ["pairs.jsonl", "--model", "base", "--out", "model"]
+    assert [lrat.training.train._given_settings(vars(parser.parse_args([*words, *more]))).in_batch_negatives
+            for more in ((), ("--no-in_batch_negatives",), ("--preset", "paper"))] == [True, False, True]
+    with pytest.raises(SystemExit): parser.parse_args(words[:3])
+    assert "--out" in capsys.readouterr().err
