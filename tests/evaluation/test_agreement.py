@@ -125,6 +125,6 @@ def test_both_halves_of_the_command_line_are_named_alike(tmp_path):
 def test_a_mistake_is_one_line(tmp_path):
     a = write(tmp_path/"a.jsonl", {("run_1", 1): "yes"})
     for words, says in (([a, "none.jsonl"], "none.jsonl: there is no such file"), ([a, a, "--qrels", "q.txt"], "--qrels needs --trajectories"),
-                        ([a, a, "--trajectories", "none"], "none: holds no run files"), ([a, a, "--limit", "0"], "--limit is 0"), ([a], "second")):
+                        ([a, a, "--trajectories", "none"], "none: holds no trajectory files"), ([a, a, "--limit", "0"], "--limit is 0"), ([a], "second")):
         done = lrat("agree", *words, cwd=tmp_path)
         assert done.returncode == 2 and says in done.stderr.strip().splitlines()[-1] and "Traceback" not in done.stderr

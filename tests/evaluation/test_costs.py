@@ -131,5 +131,5 @@ def test_paths_without_costs_are_one_line(tmp_path):
     (tmp_path/"r.json").write_text('{"rows": []}')
     (tmp_path/"broken").mkdir()
     (tmp_path/"broken"/"run_1.json").write_text('{"query_id": ')
-    for name, says in (("none", "there is no such file"), ("empty", "holds no run files"), ("r.json", "has no field 'inputs'"), ("broken", "run_1.json:1: is not valid JSON")):
+    for name, says in (("none", "there is no such file"), ("empty", "holds no trajectory files"), ("r.json", "has no field 'inputs'"), ("broken", "run_1.json:1: is not valid JSON")):
         with pytest.raises(LratError, match=says): costs_command([str(tmp_path/name)])

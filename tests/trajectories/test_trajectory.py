@@ -106,7 +106,7 @@ def test_a_half_written_file_is_named_or_noted(tmp_path):
     with pytest.raises(InputError, match="run_2.json:1: is not valid JSON"): list(iterate_trajectories(tmp_path))
     noted = []
     assert [run.name for run in iterate_trajectories(tmp_path, noted)] == ["run_1"] and len(noted) == 2
-    with pytest.raises(InputError, match="holds no run files"): list(iterate_trajectories(tmp_path/"none"))
+    with pytest.raises(InputError, match="holds no trajectory files"): list(iterate_trajectories(tmp_path/"none"))
 
 
 @pytest.mark.parametrize("query_id", ["7", "q/7", "../7", "a b", "ü", "7.5", "con:7"])
