@@ -56,9 +56,10 @@ def gradient(model):
 
 def run_two(*words, seconds=240):
     "Run a script in two processes that train together over gloo; none of them outlives this call"
+    here = os.path.dirname(__file__) # Scripts in the folders of tests/ import this module
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *map(str, words)]
     started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                               env=os.environ | {"OMP_NUM_THREADS": "1"})
+                               env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))})
     try: said, _ = started.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         os.killpg(started.pid, signal.SIGKILL)
