@@ -45,7 +45,7 @@ def test_a_clone_becomes_the_files_that_are_known_by_hash(clone, tmp_path, monke
 def test_a_run_that_was_changed_is_not_kept(clone, tmp_path):
     path = clone/"trajectory"/"bm25"/"10.json"
     path.write_text(path.read_text(encoding="utf-8").replace("Big Daddy", "Big Daddies"), encoding="utf-8")
-    with pytest.raises(LratError, match="run 10 is not the published one .*commit fef45faddb97") as error: fetch_reference(tmp_path/"out", clone)
+    with pytest.raises(LratError, match="trajectory 10 is not the published one .*commit fef45faddb97") as error: fetch_reference(tmp_path/"out", clone)
     assert "\n" not in str(error.value) and not (tmp_path/"out"/"run_10.json").exists()
 
 
