@@ -1,4 +1,4 @@
-"A retriever and agents of a few lines, for tests; run as a program it collects slowly, so that it can be killed."
+"A retriever and agents of a few lines, for tests; run as a program it collects slowly, so it can be killed."
 import asyncio, sys, time
 from pathlib import Path
 from lrat.agents.actions import Answer, BrowseCall, Budget, Policy, Results, SearchCall

@@ -1,4 +1,4 @@
-"One run as each form of log would hold it, for tests."
+"One trajectory as each log format would hold it, for tests."
 import json
 
 

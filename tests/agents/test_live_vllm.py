@@ -98,14 +98,14 @@ def test_runs_are_collected_judged_and_mined(place, server, protocol):
     for preset in ("recommended", "naive"):
         pairs = place/f"{protocol}-{preset}.jsonl"
         files = [out], open_corpus(place/"corpus.jsonl"), [place/f"{protocol}.jsonl"]
-        try: account = mine_to_file(*files, preset, "all-MiniLM-L6-v2", pairs, asked, correct_only=False)
+        try: manifest = mine_to_file(*files, preset, "all-MiniLM-L6-v2", pairs, asked, correct_only=False)
         except LratError as error: # Nothing to mine is an error, and says why
             print(protocol, error)
             assert "\n" not in str(error) and not pairs.exists()
             if preset == "naive": assert not any(browse.search for run in runs if not run.status.startswith("failed") for browse in run.browses())
         else:
-            print(protocol, preset, {name: account[name] for name in ("runs_read", "runs_mined", "pairs", "skipped")})
-            assert account["runs_read"] == len(runs) and account["pairs"] == sum(1 for _ in read_jsonl(pairs)) > 0
+            print(protocol, preset, {name: manifest[name] for name in ("runs_read", "runs_mined", "pairs", "skipped")})
+            assert manifest["runs_read"] == len(runs) and manifest["pairs"] == sum(1 for _ in read_jsonl(pairs)) > 0
 
 def test_the_command_and_its_second_call(place, server):
     "Left to itself the model answers at once, or fails; a second call asks only the failed questions again"

@@ -13,7 +13,7 @@ from lrat.trajectories.trajectory import Trajectory, Step, write_trajectory
 from lrat.core.settings import InputError, LratError
 from paths import RECORDED
 
-recorded = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded runs are not beside this checkout")
+recorded = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded trajectories are not beside this checkout")
 SEARCH, BROWSE = "search", ("get_document", "visit")
 
 
@@ -96,6 +96,6 @@ def test_a_trajectory_that_opens_no_evidence_counts_and_one_without_judgements_d
 
 
 def test_intervals_of_medians_grow_when_browses_come_in_trajectories():
-    values = np.repeat(np.arange(10.), 20) # Twenty alike in each of ten runs
+    values = np.repeat(np.arange(10.), 20) # Twenty alike in each of ten trajectories
     width = lambda runs: np.ptp(np.quantile(resampled_medians(values, runs, [np.ones(200, bool)], 2000), [.025, .975]))
     assert width(np.repeat(np.arange(10), 20)) > 2 * width(np.arange(200))

@@ -56,7 +56,7 @@ def test_a_judge_that_returns_nonsense_keeps_the_rest(folder):
     count = iter(range(1000))
     def broken(request): return reader(request) if next(count) < 10 else completion("Lovely city!")
     with stand_in(broken) as server:
-        with pytest.raises(LratError, match=r"calls to the judge brought no verdict \(\d+ unreadable, 0 failed") as error:
+        with pytest.raises(LratError, match=r"calls to the judge returned no verdict \(\d+ unreadable, 0 failed") as error:
             scored(folder, answer_judge="model", endpoint=server.url, model="m", concurrency=1)
     assert "\n" not in str(error.value)
     table = read_scores(folder/"out.jsonl")

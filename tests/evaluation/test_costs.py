@@ -46,7 +46,7 @@ def test_a_live_trajectory_says_what_it_used(tmp_path, capsys):
     costs = trajectory_costs(iterate_browsecomp(tmp_path/"runs"))
     assert costs.known("model_calls").sum() == requests == 6 and costs.known("read_tokens").sum() == 10 * requests
     assert (costs.known("seconds") > 0).all() and len(costs.known("seconds")) == 3
-    assert live(tmp_path/"runs", two_turns) == 0 # Finished runs are kept, although each took its own time
+    assert live(tmp_path/"runs", two_turns) == 0 # Finished trajectories are kept, although each took its own time
     costs_command([str(tmp_path/"runs")])
     assert "tokens written: 10.0 [10.0, 10.0] a question, n = 3; in all 30" in capsys.readouterr().out
 
@@ -87,7 +87,7 @@ def test_usage_beside_the_metadata_is_read_in_all_forms(tmp_path):
         assert [costs.known(name).tolist() for name in ("read_tokens", "written_tokens", "model_calls", "tool_calls")] == [[900], [80], [], [2]]
 
 
-@pytest.mark.skipif(not RUNS.is_dir(), reason="the recorded runs are not here")
+@pytest.mark.skipif(not RUNS.is_dir(), reason="the recorded trajectories are not here")
 def test_recorded_trajectories_that_say_nothing_are_not_known(capsys):
     costs_command([str(RUNS)])
     calls = sum(sum(json.loads(path.read_text())["tool_call_counts_all"].values()) for path in RUNS.glob("run_*.json"))

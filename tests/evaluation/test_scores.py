@@ -90,7 +90,7 @@ def test_questions_without_answer_or_evidence_do_not_count(tmp_path):
     assert "1 questions without a right answer" in scores.note and "1 questions without a judged evidence" in scores.note
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded runs are not here")
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded trajectories are not here")
 def test_recorded_trajectories_can_be_scored():
     runs = [read_trajectory(path) for path in sorted((RECORDED/"runs").glob("run_*.json"))]
     qrels = {run.query_id: {run.retrieved_docids[0]: 1, "nowhere": 1} for run in runs}

@@ -80,7 +80,7 @@ def test_tools_of_other_names(name, tmp_path):
     assert json.loads(imported.steps[1].arguments) == {"query": "night bird", "page": 1} # The other arguments stay
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded runs are not beside this checkout")
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded trajectories are not beside this checkout")
 def test_trajectory_files_keep_their_steps(tmp_path):
     import_trajectories(RECORDED/"runs", tmp_path/"runs", "runs")
     for before, after in zip(iterate_trajectories(RECORDED/"runs"), iterate_trajectories(tmp_path/"runs")):
@@ -184,12 +184,12 @@ def test_what_is_not_understood_is_counted_and_shown(line, what, detail, tmp_pat
 
 @pytest.mark.parametrize("content,says", [
     (b"", "is empty"), (b"\n \n", "is empty"), (b"\x89PNG\r\n\x1a\n\0\xff", "is not UTF-8 text"), (b"[" + GOOD.encode()[:80], "is not valid JSON"),
-    (b'{"resourceSpans": []}', "it looks like the form 'spans'"), (b'{"schema_version": "ATIF-v1.4", "steps": []}', "it looks like the form 'atif'"),
-    (json.dumps({"query_id": "1", "result": []}).encode(), "it looks like the form 'runs'"), (b'"text"', "a value without messages"), (b"[]", "it holds no value")])
+    (b'{"resourceSpans": []}', "it looks like the format 'spans'"), (b'{"schema_version": "ATIF-v1.4", "steps": []}', "it looks like the format 'atif'"),
+    (json.dumps({"query_id": "1", "result": []}).encode(), "it looks like the format 'runs'"), (b'"text"', "a value without messages"), (b"[]", "it holds no value")])
 def test_what_cannot_be_imported_is_one_line(content, says, tmp_path):
     (tmp_path/"log.jsonl").write_bytes(content)
     with pytest.raises(InputError) as caught: import_trajectories(tmp_path/"log.jsonl", tmp_path/"runs", "chat")
-    assert str(caught.value).startswith(f"{tmp_path/'log.jsonl'}: nothing in it could be imported as the form 'chat'") and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path/'log.jsonl'}: nothing in it could be imported as the format 'chat'") and "\n" not in str(caught.value)
     assert says in str(caught.value)
     assert not list((tmp_path/"runs").glob("*.json"))
 
@@ -237,7 +237,7 @@ def test_a_form_that_is_not_recognised_must_be_named(tmp_path):
     write_jsonl(tmp_path/"log.jsonl", [{"turns": []}])
     done = lrat_import(tmp_path, "log.jsonl", "--out", "runs")
     assert done.returncode == 2 and not (tmp_path/"runs").exists()
-    assert done.stderr.strip() == f"lrat import: log.jsonl: no form of logs is recognised in it; name its form with --form, one of: {', '.join(format_names())}"
+    assert done.stderr.strip() == f"lrat import: log.jsonl: no log format is recognised in it; name it with --form, one of: {', '.join(format_names())}"
 
 
 def test_the_parser_requires_source_and_out(tmp_path):
@@ -263,7 +263,7 @@ def test_the_command_ends_with_a_status(tmp_path, capsys):
     assert done.returncode == 2 and done.stderr.strip().splitlines()[-1].startswith("lrat import: log.jsonl: nothing in it could be imported")
     import_command(str(tmp_path/"log.jsonl"), str(tmp_path/"runs"), "chat")
     assert capsys.readouterr().out == f"{tmp_path/'runs'}: 1 trajectories, 1 of them with a search; 2 searches, 2 documents opened\n"
-    with pytest.raises(LratError, match="unknown form 'letters'; choose one of: atif, browsecomp, chat"):
+    with pytest.raises(LratError, match="unknown log format 'letters'; choose one of: atif, browsecomp, chat"):
         import_command(str(tmp_path/"log.jsonl"), str(tmp_path/"runs"), "letters")
 
 

@@ -193,4 +193,4 @@ def test_verdicts_on_other_trajectories_are_one_line(runs, tmp_path, form):
     done = subprocess.run([Path(sys.executable).parent/"lrat", "judge", runs, "--judge", form.format(a=a, b=b), "--out", tmp_path/"v.jsonl"], capture_output=True, text=True)
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 2 and "Traceback" not in done.stderr and not list(tmp_path.glob("*v.jsonl*"))
-    assert f"{b}: is about other trajectories than these: it holds no verdict on any of the 28 documents" in last
+    assert f"{b}: was made from other trajectories: it holds no verdict on any of the 28 documents" in last

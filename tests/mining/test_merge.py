@@ -36,14 +36,14 @@ def test_merged_pairs_weigh_what_they_would_if_mined_together(preset, tmp_path):
     for name in "ab": write_jsonl(tmp_path/f"{name}.verdicts", ({"run": p.stem, "step": 1, "verdict": "yes"} for p in (tmp_path/name).glob("run_*")))
     def mine(names, out): mine_to_file([tmp_path/n for n in names], corpus, [tmp_path/f"{n}.verdicts" for n in names], preset, "all-MiniLM-L6-v2", tmp_path/out)
     mine("ab", "whole.jsonl"); mine("a", "a.jsonl"); mine("b", "b.jsonl")
-    account = merge_pairs([tmp_path/"a.jsonl", tmp_path/"b.jsonl"], tmp_path/"merged.jsonl", seed=3)
+    manifest = merge_pairs([tmp_path/"a.jsonl", tmp_path/"b.jsonl"], tmp_path/"merged.jsonl", seed=3)
     whole, merged = ({row["trajectory"]: row for row in read(tmp_path/name)} for name in ("whole.jsonl", "merged.jsonl"))
     assert len(whole) == len(merged) == 7
     for name, row in whole.items():
         assert merged[name]["reweight_rate"] == pytest.approx(row["reweight_rate"], abs=1e-12)
         assert {k: v for k, v in merged[name].items() if k != "reweight_rate"} == {k: v for k, v in row.items() if k != "reweight_rate"}
     mined = read_json(tmp_path/"whole.jsonl.manifest.json")
-    assert {k: account[k] for k in ("beta", "mu", "pairs", "satisfied", "skipped", "preset")} == {k: mined[k] for k in ("beta", "mu", "pairs", "satisfied", "skipped", "preset")}
+    assert {k: manifest[k] for k in ("beta", "mu", "pairs", "satisfied", "skipped", "preset")} == {k: mined[k] for k in ("beta", "mu", "pairs", "satisfied", "skipped", "preset")}
 
 
 def test_the_seed_gives_the_order_and_the_draw(tmp_path):
@@ -59,7 +59,7 @@ def test_the_seed_gives_the_order_and_the_draw(tmp_path):
 
 
 @pytest.mark.parametrize("rows,says", [
-    ([], "b: holds no pair"), (["{"], "b:1: is no"), ([json.dumps(pair(1, reweight_rate=1.1)), '{"query": "x"}'], "b:2: is no training pair"),
+    ([], "b: holds no pair"), (["{"], "b:1: is not valid JSON"), ([json.dumps(pair(1, reweight_rate=1.1)), '{"query": "x"}'], "b:2: is not a training pair"),
     ([json.dumps(pair(1))], "b: has no weights, but other files have"), ([json.dumps(pair(1, length=None, reweight_rate=2.))], "b: pair 1 has a weight, but no 'reasoning_len'"),
     ([json.dumps(pair(1, length="long"))], "b:1: field 'reasoning_len' is str"), (["\x89PNG"], "b:1: is not UTF-8 text")])
 def test_what_cannot_be_merged_is_one_line(rows, says, tmp_path):

@@ -15,7 +15,7 @@ def listed(*docids): return "\n\n".join(f"DocID:{d}\n[T{d}]\nwords" for d in doc
 
 
 def run(name, *events):
-    "A run of searches (tuples of query and docids) and browses (pairs of docid and reasoning)"
+    "A trajectory of searches (tuples of query and docids) and browses (pairs of docid and reasoning)"
     steps = []
     for kind, value, more in events:
         if kind == "search": steps.append(Step("tool_call", "search", json.dumps({"query": value}), listed(*more)))
@@ -51,7 +51,9 @@ def test_a_browse_is_tied_to_the_list_that_returned_it(world):
 
 def test_an_opened_document_is_never_a_negative(world):
     _, pairs = mine(world, ALL_YES)
-    for p in pairs: assert not {"1", "2", "4"} & set(p["neg_id"]) or p["trajectory"] == "run_b"
+    opened = {"run_a": {"1", "2", "4"}, "run_b": {"6", "99"}}
+    assert {p["trajectory"] for p in pairs} == opened.keys()
+    for p in pairs: assert not opened[p["trajectory"]] & set(p["neg_id"])
 
 
 @pytest.mark.parametrize("verdict", ["no", "undecided", "failed"])

@@ -213,7 +213,7 @@ def test_every_pair_has_its_provenance(world):
 # The reference, rule for rule
 
 def story(*events):
-    "A run of searches (lists of docids), browses (a docid), and calls of another tool (None); the notes say which they belong to"
+    "A trajectory of searches (lists of docids), browses (a docid), and calls of another tool (None); the notes say which they belong to"
     steps = []
     for event in events:
         if isinstance(event, list): steps.append(Step("tool_call", "search", {"query": f"q{len(steps)}"}, listed(*event)))
@@ -368,7 +368,7 @@ def test_a_verdict_file_for_other_trajectories_is_one_line(world):
     shutil.copytree(world/"runs", world/"more")
     rows = [json.loads(line) for line in open(world/"verdicts.jsonl")]
     write_jsonl(world/"other.jsonl", (row | {"run": f"x_{row['run']}"} for row in rows))
-    with pytest.raises(LratError, match="other.jsonl: is about other trajectories than .*more: .*name the file that was made from them"):
+    with pytest.raises(LratError, match="other.jsonl: was made from other trajectories than .*more: .*name the file that was made from them"):
         mine_to_file([world/"runs", world/"more"], open_corpus(world/"corpus.jsonl"), [world/"verdicts.jsonl", world/"other.jsonl"],
                      "recommended", "all-MiniLM-L6-v2", world/"pairs.jsonl")
     assert not list(world.glob("*pairs*"))

@@ -29,7 +29,7 @@ TOKEN = "only-for-this-test"
 
 
 class Running:
-    "A server in a thread, with its address and the folder of its runs"
+    "A server in a thread, with its address and the folder of its trajectories"
     def __init__(self, application, folder, token="", **limits):
         self.runs, self.service = folder, names_service(folder, **limits)
         self.server, listening = make_server(application(self.service, {"index": "names"}, token), self.service, port=0)
