@@ -54,7 +54,7 @@ def test_records_stand_for_their_paths_and_print_well(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     corpus, questions = write_museum()
     index = lrat.build_index("corpus.jsonl", "bm25", kind="bm25")
-    assert repr(index) == "Index('bm25', bm25 index of 16 documents)" and len(lrat.open_index(index).search("a lens", k=2)) == 2
+    assert repr(index) == "Index('bm25', bm25 index of 16 documents)" and len(lrat.open_index(index).search("glass", k=2)) == 2
     trajectories = lrat.collect(questions, index, "found")
     again = lrat.collect(questions, index, "found")
     assert [one.query_id for one in again] == [one.query_id for one in trajectories] and "6 trajectories" in repr(again)
