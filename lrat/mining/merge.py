@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from fastcore.script import Param
-from ..core.files import need, open_atomic, parse_object, progress, read_json, sha256_file, to_json, write_json
+from ..core.files import IndexedJsonl, need, open_atomic, progress, read_json, sha256_file, to_json, write_json
 from ..core.settings import InputError, LratError
 from .weights import weight_scale
 
@@ -22,16 +22,16 @@ from .weights import weight_scale
 class PairFile:
     "What merging has to know of a file of pairs, without its texts"
     path:Path
-    starts:np.ndarray # Byte at which each line begins
+    rows:IndexedJsonl # Its pairs, read when they are asked for
     lengths:np.ndarray # Tokens of reasoning; NaN where the line does not say
-    weights:np.ndarray # As they stand; 1 where the line has none
+    weights:np.ndarray # As in the file; 1 where the line has none
     satisfied:np.ndarray # 1, or 0 where the line says that the document was rejected
-    account:dict # Written when it was mined; empty where none is beside it
+    manifest:dict # Written when it was mined; empty where there is none beside the file
 
     @property
     def weighted(self)->bool:
-        "Were the pairs weighed? Without an account, where any weighs other than 1"
-        return self.account["beta"] is not None if "beta" in self.account else bool((self.weights != 1).any())
+        "Are the pairs weighted? Without a manifest: does any weight differ from 1?"
+        return self.manifest["beta"] is not None if "beta" in self.manifest else bool((self.weights != 1).any())
 
 def _weight(row, name, where):
     value = row.get(name)
@@ -41,27 +41,20 @@ def _weight(row, name, where):
 def scan_pairs(
     path:str|Path, # JSON lines of training pairs
 )->PairFile:
-    "Go through a file of pairs; raises `InputError` naming file and line for what is no pair"
-    path, columns = Path(path), [array(kind) for kind in "qddb"]
-    if not path.is_file(): raise InputError(f"{path}: there is no such file")
-    with open(path, "rb") as file:
-        place = 0
-        for number, raw in enumerate(progress(file, "reading pairs"), 1):
-            where, start, place = f"{path}:{number}", place, place + len(raw)
-            if not raw.strip(): continue
-            row = _pair(raw, where)
-            weight = _weight(row, "reweight_rate", where)
-            values = start, _weight(row, "reasoning_len", where), 1. if np.isnan(weight) else weight, row.get("satisfied") is not False
-            for column, value in zip(columns, values): column.append(value)
-    if not columns[0]: raise InputError(f"{path}: holds no pair")
-    account = Path(f"{path}.manifest.json")
-    return PairFile(path, *(np.frombuffer(column, dtype=column.typecode) for column in columns),
-                    read_json(account) if account.exists() else {})
+    "Go through a file of pairs; raises `InputError` naming file and line for a line that is not a pair"
+    columns = [array(kind) for kind in "ddb"]
+    def check(row, where):
+        weight = _weight(_pair(row, where), "reweight_rate", where)
+        values = _weight(row, "reasoning_len", where), 1. if np.isnan(weight) else weight, row.get("satisfied") is not False
+        for column, value in zip(columns, values): column.append(value)
+    path, rows = Path(path), IndexedJsonl(path, check)
+    if not len(rows): raise InputError(f"{path}: holds no pair")
+    manifest = Path(f"{path}.manifest.json")
+    return PairFile(path, rows, *(np.frombuffer(column, dtype=column.typecode) for column in columns),
+                    read_json(manifest) if manifest.exists() else {})
 
-def _pair(raw, where):
-    try: row = parse_object(raw.decode("utf-8-sig"), where)
-    except UnicodeDecodeError: raise InputError(f"{where}: is not UTF-8 text; convert the file first") from None
-    if not {"query", "pos", "neg"} <= row.keys(): raise InputError(f"{where}: is no training pair; it must have query, pos and neg")
+def _pair(row, where):
+    if not {"query", "pos", "neg"} <= row.keys(): raise InputError(f"{where}: is not a training pair; it must have query, pos and neg")
     return row
 
 # %% ../../nbs/mining/merge.ipynb #3b9d2913
@@ -75,13 +68,13 @@ def merged_weights(
     if not all(weighted.values()):
         plain = [name for name, has in weighted.items() if not has]
         raise LratError(f"{', '.join(plain)}: has no weights, but other files have; mine all of them weighted, or none")
-    tokenizers = sorted({file.account["tokenizer"] for file in files if file.account.get("tokenizer")})
+    tokenizers = sorted({file.manifest["tokenizer"] for file in files if file.manifest.get("tokenizer")})
     if len(tokenizers) > 1: raise LratError(f"the reasoning was counted by {' and by '.join(tokenizers)}; mine again with one tokenizer")
     for file in files:
         if np.isnan(file.lengths).any():
             number = int(np.isnan(file.lengths).argmax()) + 1
             raise InputError(f"{file.path}: pair {number} has a weight, but no 'reasoning_len' to weigh it anew")
-    rules = sorted({file.account.get("rules", {}).get("scale", "file") for file in files})
+    rules = sorted({file.manifest.get("rules", {}).get("scale", "file") for file in files})
     if rules not in (["file"], ["kept"]):
         raise LratError(f"the weights were scaled by {' and by '.join(rules)}; mine all files with scale=file, or all with scale=kept")
     scale = weight_scale(np.concatenate([file.lengths[rows][_counts(file, rows, rules[0])] for file, rows in zip(files, chosen)]))
@@ -90,42 +83,37 @@ def merged_weights(
     return weights, {"beta": scale.beta, "mu": scale.mu}
 
 def _counts(file, rows, rule):
-    "Which pairs the scale is made of, as in mining: not those that weigh 1 for want of reasoning"
+    "Which pairs the scale is made of, as in mining: not those that weigh 1 because no reasoning follows"
     counts = (file.lengths[rows] > 0) | (file.weights[rows] == 0)
     return counts & (file.satisfied[rows] == 1) if rule == "kept" else counts
 
 # %% ../../nbs/mining/merge.ipynb #b345455d
 def _taken(files, equal, rng):
     "Numbers of the pairs that are taken of each file"
-    if not equal: return [np.arange(len(file.starts)) for file in files]
-    least = min(len(file.starts) for file in files)
-    return [np.sort(rng.permutation(len(file.starts))[:least]) for file in files]
+    if not equal: return [np.arange(len(file.rows)) for file in files]
+    least = min(len(file.rows) for file in files)
+    return [np.sort(rng.permutation(len(file.rows))[:least]) for file in files]
 
 def _lines(files, chosen, weights, order)->Iterator[dict]:
     "The pairs in their new order"
     owner = np.repeat(np.arange(len(files)), [len(rows) for rows in chosen])
     number = np.concatenate([np.arange(len(rows)) for rows in chosen])
-    handles = [open(file.path, "rb") for file in files]
-    try:
-        for which, row in progress(zip(owner[order], number[order]), "merging", total=len(order)):
-            handles[which].seek(files[which].starts[chosen[which][row]])
-            pair = _pair(handles[which].readline(), str(files[which].path))
-            if "reweight_rate" in pair or weights[which][row] != 1: pair["reweight_rate"] = float(weights[which][row])
-            yield pair
-    finally:
-        for handle in handles: handle.close()
+    for which, row in progress(zip(owner[order], number[order]), "merging", total=len(order)):
+        pair = files[which].rows[int(chosen[which][row])]
+        if "reweight_rate" in pair or weights[which][row] != 1: pair["reweight_rate"] = float(weights[which][row])
+        yield pair
 
 def merge_pairs(
     paths:list[str|Path], # Files of pairs
     out:str|Path, # JSON lines to write; `<out>.manifest.json` is written beside it
     equal:bool=False, # As many pairs of each file as the smallest has; else all
     seed:int=2025, # Of the order, and of the draw
-)->dict: # The account
-    "Merge files of pairs, shuffled and weighted anew; raises `LratError` where they cannot be put together"
-    if len(paths) < 2: raise LratError("one file alone is not merged; name two or more")
+)->dict: # The manifest
+    "Merge files of pairs, shuffled and weighted anew; raises `LratError` where they cannot be merged"
+    if len(paths) < 2: raise LratError("one file alone cannot be merged; name two or more")
     names = [Path(path).resolve() for path in paths]
     twice = next((path for path, name in zip(paths, names) if names.count(name) > 1), None)
-    if twice: raise LratError(f"{twice}: is named twice; its pairs would count twice")
+    if twice: raise LratError(f"{twice}: is named twice; name each file once")
     if Path(out).resolve() in names: raise LratError(f"{out}: is one of the files to merge; choose another name to write to")
     rng, files = np.random.default_rng(seed), [scan_pairs(path) for path in paths]
     chosen = _taken(files, equal, rng)
@@ -133,14 +121,14 @@ def merge_pairs(
     order = rng.permutation(sum(map(len, chosen)))
     with open_atomic(out) as file:
         for pair in _lines(files, chosen, weights, order): file.write(to_json(pair) + "\n")
-    skipped = sum((Counter(f.account.get("skipped", {})) for f in files), Counter())
-    merged = [{"file": f.path.name, "sha256": sha256_file(f.path), "pairs": len(f.starts), "taken": len(rows), "account": f.account}
+    skipped = sum((Counter(f.manifest.get("skipped", {})) for f in files), Counter())
+    merged = [{"file": f.path.name, "sha256": sha256_file(f.path), "pairs": len(f.rows), "taken": len(rows), "account": f.manifest}
               for f, rows in zip(files, chosen)]
-    account = {"preset": " + ".join(dict.fromkeys(str(f.account.get("preset", "unknown")) for f in files)), "equal": equal, "seed": seed,
-               "pairs": len(order), "satisfied": int(sum(f.satisfied[rows].sum() for f, rows in zip(files, chosen))),
-               "skipped": dict(sorted(skipped.items())), **scale, "merged": merged}
-    write_json(f"{out}.manifest.json", account)
-    return account
+    manifest = {"preset": " + ".join(dict.fromkeys(str(f.manifest.get("preset", "unknown")) for f in files)), "equal": equal, "seed": seed,
+                "pairs": len(order), "satisfied": int(sum(f.satisfied[rows].sum() for f, rows in zip(files, chosen))),
+                "skipped": dict(sorted(skipped.items())), **scale, "merged": merged}
+    write_json(f"{out}.manifest.json", manifest)
+    return manifest
 
 # %% ../../nbs/mining/merge.ipynb #124c24ca
 def merge_command(
@@ -150,7 +138,7 @@ def merge_command(
     seed:int=2025, # Seed of the order, and of the draw under --equal
 ):
     "Merge files of training pairs, shuffled, on one scale of weights"
-    account = merge_pairs(files, out, equal, seed)
-    parts = ", ".join(f"{part['taken']} of {part['pairs']} of {part['file']}" for part in account["merged"])
-    scale = f"beta {account['beta']:g}, mu {account['mu']:.4f}" if account["beta"] else "unweighted"
-    print(f"{out}: {account['pairs']} pairs ({parts}); {scale}")
+    manifest = merge_pairs(files, out, equal, seed)
+    parts = ", ".join(f"{part['taken']} of {part['pairs']} of {part['file']}" for part in manifest["merged"])
+    scale = f"beta {manifest['beta']:g}, mu {manifest['mu']:.4f}" if manifest["beta"] else "unweighted"
+    print(f"{out}: {manifest['pairs']} pairs ({parts}); {scale}")

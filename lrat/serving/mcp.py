@@ -5,51 +5,54 @@
 # %% auto #0
 __all__ = ['SEARCH_TEXT', 'DOCUMENT_TEXT', 'mcp_caller', 'make_mcp_server', 'mcp_application', 'run_stdio']
 
-# %% ../../nbs/serving/mcp.ipynb #57177111
+# %% ../../nbs/serving/mcp.ipynb #36c9e76c
 import asyncio, os, signal, time
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from .http import GRACE_SECONDS, PROTOCOL_SESSION, caller_of, finish, guarded_application
-from .recording import SessionKey
-from ..trajectories.trajectory import format_document, format_results
-from .service import Caller, Refused, Service
 from ..core.cli import require
+from .application import GRACE_SECONDS, guarded_application
+from .http import finish
+from .limits import RequestRefused, check_k, check_query
+from .recording import SessionKey
+from .service import PROTOCOL_SESSION, Caller, Service, caller_of
+from ..trajectories.trajectory import format_document, format_results
 
-# %% ../../nbs/serving/mcp.ipynb #ba95a345
+# %% ../../nbs/serving/mcp.ipynb #a3b674c5
+async def _search(service, query, k):
+    found = await service.search(check_query(query, service.limits), check_k(k, service.limits, service.k))
+    rows = [SimpleNamespace(docid=hit.docid, title=document.title, snippet=service.snippet(document.text)) for hit, document in found]
+    return format_results(rows, query), [hit.docid for hit, _ in found]
+
+async def _document(service, docid):
+    document = await service.document(check_query(docid, service.limits, "docid"))
+    return format_document(document.docid, service.page(document.text)), ()
+
+# %% ../../nbs/serving/mcp.ipynb #d4736254
 def mcp_caller(
     context, # The SDK's context of a call
-    service:Service,
+    service:Service, # Its limits are checked
     question:str|None=None, # As the tool's arguments say
-    reasoning:str|None=None,
+    reasoning:str|None=None, # As the tool's arguments say
 )->Caller:
     "Who asks; `_meta` and headers stand in for arguments that are not given"
     asked = context.request_context
     meta = {name: (asked.meta or {}).get(f"lrat/{name}") for name in ("session", "question", "reasoning")}
     parameters = asked.session.client_params
     request = asked.request or SimpleNamespace(headers={PROTOCOL_SESSION: "stdio"}, scope={}) # Over stdio there is one session and no request
-    caller = caller_of(request, service, meta["session"], question or meta["question"], reasoning or meta["reasoning"])
+    caller = caller_of(request, service.limits, meta["session"], question or meta["question"], reasoning or meta["reasoning"])
     name = parameters.client_info.name[:100] if parameters and parameters.client_info else caller.client
     return replace(caller, client=name)
 
-# %% ../../nbs/serving/mcp.ipynb #8b73d36b
+# %% ../../nbs/serving/mcp.ipynb #1909d266
 async def _answered(service, caller, tool, arguments, work):
     "The text that `work` gives, or a refusal as the SDK's error result; either is recorded"
     try: text, docids = await work
-    except Refused as refusal:
+    except RequestRefused as refusal:
         service.record(caller, tool, arguments, f"Error: {refusal}", succeeded=False)
         types = require("mcp_types", "serve")
         return types.CallToolResult(content=[types.TextContent(type="text", text=f"Error: {refusal}")], is_error=True)
     service.record(caller, tool, arguments, text, docids)
     return text
-
-async def _search(service, query, k):
-    found = await service.search(service.limits.query(query), service.limits.documents(k, service.k))
-    rows = [SimpleNamespace(docid=hit.docid, title=document.title, snippet=service.snippet(document.text)) for hit, document in found]
-    return format_results(rows, query), [hit.docid for hit, _ in found]
-
-async def _document(service, docid):
-    document = await service.document(service.limits.query(docid, "docid"))
-    return format_document(document.docid, service.page(document.text)), ()
 
 SEARCH_TEXT = "Search a collection of documents. Returns docid, title and beginning of the documents that fit best."
 DOCUMENT_TEXT = "Read one document, named by a docid from the results of a search."
@@ -72,7 +75,7 @@ def make_mcp_server(service:Service):
     server.add_tool(recorded_document if service.recorder else get_document, "get_document", description=DOCUMENT_TEXT + thoughts, structured_output=False)
     return server
 
-# %% ../../nbs/serving/mcp.ipynb #2f521fe4
+# %% ../../nbs/serving/mcp.ipynb #68f82aad
 @dataclass
 class _Endpoint:
     "The SDK's application; a session that its client deletes ends in the record too"
@@ -85,20 +88,20 @@ class _Endpoint:
             self.service.recorder.end(SessionKey("protocol", named), "ended")
 
 def mcp_application(
-    service:Service,
-    about:dict, # What `/health` says
-    token:str="",
+    service:Service, # What is searched and recorded
+    facts:dict, # What `/health` says
+    token:str="", # What clients must show; empty for nothing
 ):
     "The ASGI application: MCP under `/mcp`, with health, metrics and, for what the protocol lacks, `/finish`"
     server, routing = make_mcp_server(service), require("starlette.routing", "serve")
     server.streamable_http_app(json_response=True, session_idle_timeout=service.limits.idle_seconds, # Makes the session manager
-                               max_request_body_size=service.limits.request_bytes)
+                               max_request_body_size=service.limits.max_bytes)
     endpoint = routing.Route("/mcp", _Endpoint(server.session_manager.asgi_app, service))
-    return guarded_application(service, about, token, {"/finish": finish}, (endpoint,), lambda app: server.session_manager.run())
+    return guarded_application(service, facts, token, {"/finish": finish}, (endpoint,), lambda app: server.session_manager.run())
 
-# %% ../../nbs/serving/mcp.ipynb #30176f25
+# %% ../../nbs/serving/mcp.ipynb #b80f087c
 async def run_stdio(service:Service):
-    "Serve over stdin and stdout until the client closes them or the process is told to stop"
+    "Serve over stdin and stdout until the client closes them or the process is stopped"
     stopped, serving = asyncio.Event(), asyncio.create_task(make_mcp_server(service).run_stdio_async())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     await asyncio.wait([serving, stopping := asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED)
