@@ -1,6 +1,5 @@
 "Every relative link of README, the Markdown files and the notebooks leads to a file that is there, and every anchor to a heading."
 import json, re
-from pathlib import Path
 
 import pytest
 from paths import ROOT

@@ -2,7 +2,6 @@
 import re
 from configparser import ConfigParser
 from importlib import metadata
-from pathlib import Path
 
 import pytest, yaml
 from packaging.requirements import Requirement

@@ -130,7 +130,7 @@ def command_page(command, parser):
         default = "" if action.default in (None, False, "==SUPPRESS==", "") else f"`{action.default}`"
         needed = " **required**" if action.required and action.option_strings else ""
         rows.append(f"| {name} | {cell((action.help or '').rpartition(' (default:')[0] or action.help or '')}{needed} | {cell(default)} |")
-    return "\n".join([f"# lrat {command.name}", "", f"{command.help}.", "", "```sh", command.example, "```", "", parser.description or "", "",
+    return "\n".join([f"# lrat {command.name}", "", f"{(parser.description or command.help).rstrip('.')}.", "", "```sh", command.example, "```", "",
                       "| argument | meaning | default |", "| --- | --- | --- |", *rows, ""])
 
 

@@ -5,6 +5,7 @@ project, author, copyright = "lrat", "the lrat authors", "2026 onwards, the lrat
 extensions = ["myst_nb"]
 html_theme, html_title, html_static_path, html_css_files = "furo", "lrat", ["_static"], ["site.css"]
 html_show_sphinx = False
+smartquotes = False  # Options begin with two hyphens
 html_copy_source = html_show_sourcelink = False
 nb_execution_mode = "off"  # The notebooks are shown as they were run
 nb_merge_streams = True

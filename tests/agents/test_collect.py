@@ -1,6 +1,5 @@
 "Collection under kills, broken files, a full disk and changed settings"
 import json, os, random, signal, subprocess, sys, time
-from pathlib import Path
 import pytest
 from lrat.agents.loop import run_agents
 from lrat.agents.actions import Answer, BrowseCall, Budget, Malformed, SearchCall

@@ -1,5 +1,5 @@
 "Questions of models that go their own way: none waits for another, none is lost, and nothing is left running"
-import asyncio, gc, sys, threading, time
+import asyncio, gc, threading, time
 import pytest
 from lrat.agents.loop import run_agents
 from lrat.agents.actions import Answer, BrowseCall, Budget, Malformed, SearchCall

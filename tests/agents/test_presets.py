@@ -1,5 +1,5 @@
 "Agents by name, over each protocol: what is sent, what is recorded, and what a model may get wrong"
-import dataclasses, json
+import json
 import pytest
 pytest.importorskip("aiohttp", reason="the agents extra is not installed")
 from lrat.agents.actions import Budget

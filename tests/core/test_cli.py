@@ -1,5 +1,5 @@
 "Every stage is a command: it says what it takes, and a user's mistake is one line and a status that is not zero."
-import importlib, inspect, os, subprocess, sys, time
+import importlib, inspect, os, subprocess, sys
 from configparser import ConfigParser
 from pathlib import Path
 

@@ -1,10 +1,10 @@
 "Files are whole or not there; lines are found again by row and by name, and a file that changed is an error, never another row."
-import json, pickle, subprocess, sys, time
+import json, pickle, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np, pytest
 import lrat.core.files
-from lrat.core.files import IndexedJsonl, find_rows, name_key, progress, read_jsonl, read_lines, read_text, same_names, scan_jsonl, write_jsonl
+from lrat.core.files import IndexedJsonl, find_rows, name_key, read_jsonl, read_lines, read_text, same_names, scan_jsonl, write_jsonl
 from lrat.core.settings import InputError
 
 LINES = ['\ufeff{"n": 0}', "", '{"n": 1, "text": "one\u2028line"}', " \t", '{"n": 2, "text": "\U0001F989"}\r', '\ufeff{"n": 3}']

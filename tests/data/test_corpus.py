@@ -1,7 +1,6 @@
 "The corpus: what must be refused with file and line, and what a first opening that breaks off leaves behind"
 import pickle, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 import pytest
 import lrat.core.files, lrat.data.offsets
 from lrat.data.corpus import Document, open_corpus, write_corpus
@@ -135,7 +134,6 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
 
 def test_tables(tmp_path, monkeypatch):
     arrow = pytest.importorskip("pyarrow")
-    import pyarrow.parquet
     monkeypatch.setenv("LRAT_CACHE", str(tmp_path/"cache"))
     table = arrow.table({"_id": ["a", "b"], "title": ["A", ""], "text": ["x", "y"], "vector": [[1.0], [2.0]]})
     expected = [Document("a", "A\nx"), Document("b", "y")]

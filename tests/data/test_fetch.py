@@ -7,7 +7,7 @@ from lrat.data.assets import ASSETS
 from lrat.data.published import PUBLISHED, fetch_command
 from lrat.data.questions import read_questions
 from lrat.data.reference import REFERENCE, RUNS, address, fetch_reference, is_reference, reference_documents
-from lrat.core.settings import InputError, LratError
+from lrat.core.settings import LratError
 from paths import reference_runs
 
 needs_runs = pytest.mark.skipif(reference_runs() is None, reason=f"the reference trajectories are not here; run: lrat fetch {REFERENCE}")

@@ -1,5 +1,4 @@
 "Question files, judgements and retrieval runs: what must be refused, and what must survive a round trip"
-from pathlib import Path
 import pytest
 from lrat.data.questions import Question, read_qrels, read_questions, read_trec_run, write_qrels, write_questions, write_trec_run
 from lrat.core.settings import InputError

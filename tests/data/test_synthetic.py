@@ -1,7 +1,5 @@
 "Generated questions, FanOutQA and the scripted agents: what no single notebook shows"
-import json
 from dataclasses import replace
-from pathlib import Path
 import pytest
 from lrat.agents.actions import Answer, BrowseCall, Page, Result, Results, SearchCall
 from lrat.data.corpus import open_corpus
@@ -10,7 +8,7 @@ from lrat.core.files import sha256_folder
 from lrat.agents.scripted import HELPS, HELPS_NOT, PERSONAS, Rarity, ScriptedPolicy, read_question, word_rarity
 from lrat.data.questions import read_qrels, read_questions
 from lrat.core.settings import LratError, load_settings
-from lrat.data.lexicon import STOPWORDS, WORD, stem
+from lrat.data.lexicon import WORD, stem
 from lrat.data.clues import Planner, split_of, title_stems
 from lrat.data.links import most_linked, read_articles
 from lrat.data.obfuscation import make_obfuscator, write_question

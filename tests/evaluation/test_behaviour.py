@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lrat.evaluation.trajectories import count_trajectories, stats_command, trajectory_statistics
-from lrat.evaluation.behaviour import GROUPS, accuracy_by_evidence, observe_trajectories, reasoning_lengths, transitions
+from lrat.evaluation.behaviour import accuracy_by_evidence, observe_trajectories, reasoning_lengths, transitions
 from lrat.paper.reasoning import fig4d, fig6
 from lrat.evaluation.position_bias import browse_positions
 from lrat.evaluation.statistics import resampled_medians

@@ -3,7 +3,6 @@ import json, os, subprocess, sys
 from pathlib import Path
 
 import pytest
-from small_logs import LOGS, chat
 
 from lrat.core.settings import LratError
 from lrat.importers import formats

@@ -18,8 +18,7 @@ SCORED = ("table2", "fig1", "fig7", "fig8a", "fig8b", "fig9b", "table3", "query_
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
+def project(empty_project):
     return load_settings("smoke", evaluation__resamples=200)
 
 

@@ -9,8 +9,7 @@ from lrat.paper.results import record, result_row
 from lrat.trajectories.trajectory import Step, Trajectory, write_trajectory
 
 
-def test_the_report_says_what_each_artefact_cost(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
+def test_the_report_says_what_each_artefact_cost(tmp_path, capsys, empty_project):
     key = "ab" * 32
     folder = tmp_path/"results"/"stages"/f"runs-eval-{key[:10]}"
     for n in range(5):

@@ -9,8 +9,7 @@ from lrat.paper.runner import run_notebook, source_hash
 
 
 @pytest.fixture
-def notebook(tmp_path, monkeypatch):
-    monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
+def notebook(tmp_path, empty_project):
     return write(tmp_path/"nbs"/"experiments"/"50_sum.ipynb", "1 + 1")
 
 

@@ -24,9 +24,8 @@ LUCK = RNG.random(120)
 
 
 @pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
+def root(tmp_path, empty_project):
     "Nothing invented may reach the repository's own results"
-    monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
     return tmp_path
 
 

@@ -120,8 +120,7 @@ def test_a_run_ends_by_saying_what_to_open(ran, capsys):
     assert report.endswith("results/smoke/report.html") and figures.endswith("results/smoke/figures")
 
 
-def test_expected_values_are_checked_and_written_without_a_run(ran, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
+def test_expected_values_are_checked_and_written_without_a_run(ran, capsys, empty_project):
     with pytest.raises(LratError, match="nothing is recorded under smoke"): run_command([], profile="smoke", expected="write")
     with pytest.raises(LratError, match="--expected write"): run_command([], profile="smoke", expected="check")
     settings = load_settings("smoke")

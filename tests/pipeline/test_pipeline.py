@@ -78,9 +78,8 @@ class Counted(Pipeline):
 
 
 @pytest.fixture
-def asked(tmp_path, monkeypatch):
+def asked(monkeypatch, empty_project):
     "Parameters of each stage that a pipeline asks for; only released pairs are really made"
-    monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
     made = {}
     def ask(name, function, parameters, inputs, root, made_by):
         made[name] = parameters
@@ -185,8 +184,7 @@ def test_what_needs_runs_says_so(tmp_path, asked):
         with pytest.raises(LratError, match="released pairs come without trajectories"): pipeline.pairs(system)
 
 
-def test_the_papers_profile_needs_no_training_questions_for_released_pairs(tmp_path, monkeypatch):
-    monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
+def test_the_papers_profile_needs_no_training_questions_for_released_pairs(tmp_path, empty_project):
     data = tmp_path/"data"/"paper"
     data.mkdir(parents=True)
     for name in ("corpus.jsonl", "browsecomp-plus.corpus.jsonl", "infoseek-eval.tsv", "infoseek-eval.qrels", "browsecomp-plus.tsv", "browsecomp-plus.qrels"):
@@ -243,8 +241,7 @@ def test_subsets_keep_what_mining_wrote_but_the_weight(tmp_path):
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
+def project(empty_project):
     return load_settings("mini")
 
 

@@ -243,8 +243,7 @@ def test_a_run_without_names_runs_no_ablation(monkeypatch):
     assert ran[-1] == "72_forgetting"
 
 
-def test_ablations_are_recorded_but_no_part_of_the_papers_artefacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("LRAT_ROOT", str(tmp_path))
+def test_ablations_are_recorded_but_no_part_of_the_papers_artefacts(tmp_path, empty_project):
     settings = load_settings("smoke")
     ablations = set(ARTEFACTS) - set(paper_artefacts())
     for artefact in ablations: record(settings, artefact, [result_row(artefact, "base", "success", .5)], {})

@@ -1,6 +1,5 @@
 "Shards: other settings, damage, pickles, kills; several processes and Ray write what one writes; Tevatron finds what we find."
 import importlib.util, os, pickle, signal, subprocess, sys, time
-from pathlib import Path
 
 import numpy as np, pytest
 from tiny_models import save_tiny, WORDS
