@@ -59,8 +59,8 @@ def command_parser(
 )->argparse.ArgumentParser:
     "Parser of a function's parameters"
     parser = anno_parser(function, prog=name or function.__name__)
-    for action in parser._actions: # An empty default says nothing
-        if action.help and action.help.endswith(" (default: )"): action.help = action.help.removesuffix(" (default: )")
+    for action in parser._actions:
+        for nothing in (" (default: )", " (default: False)"): action.help = action.help and action.help.removesuffix(nothing)
         for option in [option for option in action.option_strings if option.startswith("--no-")]: # A parameter that is on by default
             action.help = f"turn off: {action.help.removesuffix(' (default: True)')}"
             parser._option_string_actions[f"--no_{option[5:]}"] = action

@@ -110,12 +110,12 @@ def train_command(
     query_max_length:int=None, # Tokens of a query
     document_max_length:int=None, # Tokens of a document
     in_batch_negatives:bool=True, # Documents of the batch's other queries are negatives
-    cross_device_negatives:bool=False, # So are those of the other processes
+    cross_device_negatives:bool=False, # Documents of the other processes are negatives too
     bf16:bool=False, # Train under bfloat16 autocast
     padding_side:str=None, # left or right; left by default where the last token stands for the text
     tokens_at_once:int=None, # Tokens in one forward pass, with padding
-    gradient_cache:bool=False, # For large batches: keep no activations of the whole batch
-    gradient_checkpointing:bool=False, # The same for each layer
+    gradient_cache:bool=False, # For large batches: keep no activations of the whole batch, but compute those of each forward pass again
+    gradient_checkpointing:bool=False, # Within each forward pass, keep no activations of its layers but compute them again
     lora_rank:int=None, # Train LoRA adapters of this rank only; they are merged into the weights at the end
     lora_alpha:float=None, # The adapters are scaled by lora_alpha / lora_rank
     query_form:Param(f"Text of a query: {', '.join(QUERY_FORMS)}", str)=None,
