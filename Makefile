@@ -26,7 +26,7 @@ $(READY): constraints.txt settings.ini setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing lrat and what it needs into $(VENV): about 250 packages, 3 GB, 3 to 5 minutes; each package is named as it comes."
 	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --progress-bar off --editable '.[all,dev]' \
-		| sed -nu -E 's/^Collecting ([^ ]+).*/  \1/p; /^Installing/s/^(Installing [a-z ]+).*/\1 .../p; /^Successfully/s/^.*$$/Done./p' # The constraints hold the build's own tools too
+		| sed -nu -E 's/^Collecting ([^ ]+).*/  \1/p; /^Installing/s/^(Installing [a-z ]+).*/\1 .../p; /^Successfully installed/s/^.*$$/Done./p' # The constraints hold the build's own tools too
 	@touch $@
 
 reproduce: setup ## run the whole method (PROFILE=mini) and write figures and the report
