@@ -83,6 +83,8 @@ ROW = {"docid": "7"}, {"docid": "9"}, {"docid": "11"}
     "## old city\n\nDocID:7\n\nDocID:9\n\n## capital of Norway\n\nDocID:11", "Query: capital of Norway\nDocID:11\n\nQuery: old city\nDocID:7\n\nDocID:9",
     "A search for 'old city' found 2 results:\n\nDocID:7\n\nDocID:9\n\nA search for 'capital of Norway' found 1 results:\n\nDocID:11",
     "Results for query 1:\nDocID:7\n\nDocID:9\n\nResults for query 2:\nDocID:11", "DocID:7\n\nDocID:9\n=======\nDocID:11",
+    "A search for 'old city' found 2 results:\n\n## Web Results\nDocID:7\n[Old city]\nOld city\n\nOld city\n\nDocID:9\n[B]\n=======\n"
+    "A search for 'capital of Norway' found 1 results:\n\n## Web Results\nDocID:11",
     [ROW[:2], ROW[2:]], json.dumps([ROW[:2], ROW[2:]]), {"results": [ROW[:2], ROW[2:]]}, {"capital of Norway": ROW[2:], "Old  City": ROW[:2]},
     [{"query": "capital of Norway", "results": ROW[2:]}, {"query": "old city", "results": ROW[:2]}], {"data": [{"hits": ROW[:2]}, {"hits": ROW[2:]}]},
     {"results": [{"query": "old city", **ROW[0]}, {"query": "capital of Norway", **ROW[2]}, {"query": "old city", **ROW[1]}]},
@@ -153,6 +155,16 @@ def test_a_document_opened_by_its_other_name():
 def test_addresses_in_text(output):
     run, notes = imported(*called("search", {"query": "old"}, output.format(SITE)), *END)
     assert searches(run) == [("old", [f"{SITE}/Lund", f"{SITE}/Uppsala"])] and not notes
+
+
+def test_an_agent_of_the_web_with_lists_of_queries_and_pages():
+    def block(query, *pages):
+        rows = [f"{n}. [{page.title()}](https://{page}.example/a?utm_source=s)\nSource: The {page}\n\nSee https://other.example/x for more." for n, page in enumerate(pages, 1)]
+        return f"A Google search for '{query}' found {len(pages)} results:\n\n## Web Results\n" + "\n\n".join(rows)
+    run, notes = imported(*called("search", {"query": BOTH}, block(BOTH[0], "lund", "uppsala") + "\n=======\n" + block(BOTH[1], "oslo")),
+                          *called("visit", {"url": ["https://uppsala.example/a", "https://oslo.example/a#x"], "goal": "its age"}, "The useful information ...", "b"), *END)
+    assert searches(run) == [(BOTH[0], ["https://lund.example/a", "https://uppsala.example/a"]), (BOTH[1], ["https://oslo.example/a"])] and not notes
+    assert browses(run) == [("https://uppsala.example/a", BOTH[0]), ("https://oslo.example/a", BOTH[1])] and {b.reasoning for b in run.browses()} == {"It fits."}
 
 
 def test_results_without_a_docid_are_counted():
