@@ -216,6 +216,53 @@ def test_parallel_opens_carry_the_reasoning_that_follows(tmp_path):
     assert [(b.docid, b.reasoning) for b in by_list.browses()] == [("9", "It fits."), ("7", "It fits.")]
 
 
+PAGES = (("b", "9", "Uppsala, 1477."), ("c", "7", "Lund, 1666."))
+
+
+def parallel_chat():
+    def call(i, name, arguments): return {"id": i, "function": {"name": name, "arguments": json.dumps(arguments)}}
+    return {"id": "q1", "messages": [
+        {"role": "user", "content": "Which?"}, {"role": "assistant", "tool_calls": [call("a", "search", {"query": "old"})]}, {"role": "tool", "tool_call_id": "a", "content": LISTED},
+        {"role": "assistant", "tool_calls": [call(i, "visit", {"docid": docid}) for i, docid, _ in PAGES]},
+        *({"role": "tool", "tool_call_id": i, "content": text} for i, _, text in PAGES[::-1]), {"role": "assistant", "content": "Uppsala", "reasoning_content": "It fits."}]}
+
+
+def parallel_responses():
+    def call(i, name, arguments): return {"type": "function_call", "call_id": i, "name": name, "arguments": json.dumps(arguments)}
+    def output(i, text): return {"type": "function_call_output", "call_id": i, "output": text}
+    return {"id": "q1", "input": "Which?", "output": [call("a", "search", {"query": "old"}), output("a", LISTED), *(call(i, "visit", {"docid": docid}) for i, docid, _ in PAGES),
+            *(output(i, text) for i, _, text in PAGES), {"type": "reasoning", "summary": [{"type": "summary_text", "text": "It fits."}]},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Uppsala"}]}]}
+
+
+def parallel_atif():
+    def call(i, name, arguments): return {"tool_call_id": i, "function_name": name, "arguments": arguments}
+    def step(n, calls, contents): return {"step_id": n, "source": "agent", "message": "", "tool_calls": calls, "observation": {"results": [{"content": one} for one in contents]}}
+    return {"schema_version": "ATIF-v1.6", "session_id": "q1", "agent": {"name": "a"}, "steps": [
+        {"step_id": 1, "source": "user", "message": "Which?"}, step(2, [call("a", "search", {"query": "old"})], [LISTED]),
+        step(3, [call(i, "visit", {"docid": docid}) for i, docid, _ in PAGES], [text for *_, text in PAGES]),
+        {"step_id": 4, "source": "agent", "message": "Uppsala", "reasoning_content": "It fits."}]}
+
+
+def parallel_langsmith():
+    chat = parallel_chat()["messages"]
+    def row(n, kind, **more): return {"id": f"r{n}", "trace_id": "q1", "run_type": kind, "start_time": f"2025-01-01T00:00:{n:02}", "end_time": f"2025-01-01T00:00:{n:02}.5", **more}
+    yield from (row(n, "llm", inputs={"messages": chat[:end]}, outputs={"choices": [{"message": chat[end]}]}) for n, end in ((1, 1), (3, 3), (6, 6)))
+    yield row(2, "tool", name="search", inputs={"input": "{'query': 'old'}"}, outputs={"output": {"type": "tool", "content": LISTED, "tool_call_id": "a"}})
+    for n, (i, docid, text) in enumerate(PAGES, 4):
+        yield row(n, "tool", name="visit", inputs={"input": str({"docid": docid})}, outputs={"output": {"type": "tool", "content": text, "tool_call_id": i}})
+
+
+@pytest.mark.parametrize("form,log", [("chat", parallel_chat), ("responses", parallel_responses), ("atif", parallel_atif), ("langsmith", parallel_langsmith)])
+def test_parallel_opens_of_each_form(form, log, tmp_path):
+    made = log()
+    write_jsonl(tmp_path/"log.jsonl", [made] if isinstance(made, dict) else list(made))
+    manifest = import_trajectories(tmp_path/"log.jsonl", tmp_path/"runs", form)
+    run, = iterate_trajectories(tmp_path/"runs")
+    assert [(b.docid, b.search.query, b.reasoning, run.steps[b.step].output) for b in run.browses()] == [(docid, "old", "It fits.", text) for _, docid, text in PAGES]
+    assert not manifest["notes"]
+
+
 def test_an_open_beside_a_search_did_not_see_its_results():
     run, _ = imported(*called("search", {"query": "old"}, LISTED), Event("text", ""), Event("call", {"query": "older"}, "search", "b"), Event("call", {"docid": "9"}, "visit", "c"),
                       Event("result", LISTED, None, "b"), Event("result", "U", None, "c"), *END)
