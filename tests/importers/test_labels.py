@@ -144,6 +144,13 @@ def test_docids_under_any_usual_name(field, wrap):
     assert searches(run) == [("old", ["a", "b"])] and browses(run) == [("b", "old")] and not notes
 
 
+@pytest.mark.parametrize("parts", [[json.dumps({"id": "a"}, indent=2), json.dumps({"id": "b"}, indent=2)], [json.dumps([{"id": "a"}, {"id": "b"}])], ["DocID:a\n\nDocID:b"]])
+@pytest.mark.parametrize("more", [[], [{"type": "image", "data": "..."}]])
+def test_docids_in_parts_of_text(parts, more):
+    run, notes = imported(*called("search", {"query": "old"}, [*({"type": "text", "text": text} for text in parts), *more]), *END)
+    assert searches(run) == [("old", ["a", "b"])] and not notes
+
+
 def test_a_document_opened_by_its_other_name():
     rows = [{"id": 1, "doc_id": "lund", "link": f"{SITE}/Lund"}, {"id": 2, "doc_id": "uppsala", "link": f"{SITE}/Uppsala"}]
     run, notes = imported(*called("search", {"query": "old"}, rows), *called("visit", {"url": f"{SITE}/Uppsala#x"}, "A page."), *END)
