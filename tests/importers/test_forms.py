@@ -3,8 +3,7 @@ import gzip, json, re, subprocess
 from pathlib import Path
 
 import pytest
-from small_logs import chat_messages
-from test_command import small, views
+from small_logs import chat_messages, small, views
 
 from lrat.core.files import write_jsonl
 from lrat.core.settings import LratError
