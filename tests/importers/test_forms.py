@@ -1,5 +1,6 @@
 "Other agents' logs: each form gives its searches, opened documents and reasoning, and a part that nobody knows is reported."
 import gzip, json, re, subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,139 @@ def test_a_folder_of_trajectories_beside_other_files(tmp_path):
     assert [run.query_id for run in runs] == ["1", "2"]
     assert list(notes) == ["a trajectory that cannot be read", "a value that is not a trajectory, left out"]
     assert notes["a trajectory that cannot be read"]["first"][0].startswith("deep/all.json:1: result[0]: type is 'song'")
+
+
+# Chat messages under other names
+
+TWO_PAIRS = ([SEARCH, ("oldest university Norway", ("11", "12"))], ["9", "11"], "Uppsala, 1477.")
+
+
+@needs_cases
+@pytest.mark.parametrize("name", ["chat_history", "conversation", "conversations", "history", "traj", "trajectory"])
+def test_case_14_other_names_of_messages(name, tmp_path):
+    for form in ("chat", None):
+        (run,), notes = imported(CASES/"logs_14_other_names_of_messages"/f"{name}.json", tmp_path/str(form), form)
+        assert short(run) == TWO_PAIRS and list(notes) == ["a session without an id, named after its position"]
+
+
+@needs_cases
+def test_case_14_sharegpt(tmp_path):
+    (run,), notes = imported(CASES/"logs_14_other_names_of_messages"/"sharegpt.json", tmp_path)
+    assert short(run) == ([("oldest university", ("7", "9"))], [], "Uppsala") and run.query_id == "x" and not notes
+
+
+def test_an_unknown_speaker_is_reported(tmp_path):
+    talk = [{"from": "human", "value": "Which?"}, {"from": "function_call", "value": '{"name": "search", "arguments": {"query": "owl"}}'},
+            {"from": "observation", "value": "DocID:7"}, {"from": "narrator", "value": "Once"}, {"from": "function_call", "value": "search"}, {"from": "gpt", "value": "Owl"}]
+    write_jsonl(tmp_path/"log.jsonl", [{"id": "q", "conversations": talk}])
+    (run,), notes = imported(tmp_path/"log.jsonl", tmp_path/"runs")
+    assert short(run) == ([("owl", ("7",))], [], "Owl")
+    assert list(notes) == ["a call without a tool name", "a message with an unknown role"]
+
+
+# Calls in the text of chat messages
+
+@needs_cases
+def test_case_01_calls_in_text(tmp_path):
+    for form in ("chat", None):
+        (run,), notes = imported(CASES/"logs_01_tool_calls_in_text"/"log.jsonl", tmp_path/str(form), form)
+        assert short(run) == ([SEARCH], ["9"], "Uppsala") and run.browses()[0].search and not run.browses()[0].reasoning.startswith("I should")
+        assert run.browses()[0].reasoning == "The document says 1477, which settles it." and run.status == "completed" and len(notes) == 1
+
+
+def hermes(name, **arguments): return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
+
+
+def answered(text): return {"role": "user", "content": f"<tool_response>\n{text}\n</tool_response>"}
+
+
+def test_a_call_in_text_that_cannot_be_read_gives_its_result_to_no_other(tmp_path):
+    def said(text): return {"role": "assistant", "content": text}
+    log = [{"role": "user", "content": "Which?"}, said(hermes("search", query="owl")), answered("DocID:7"), said("<tool_call>{'name': search}</tool_call>"), answered("DocID:8"),
+           said(hermes("search", query="a") + hermes("search", query="b")), answered("DocID:9"), said("<answer>Owl")]
+    write_jsonl(tmp_path/"log.jsonl", [{"question": "Which?", "messages": log, "termination": "exceed available llm calls"}])
+    (run,), notes = imported(tmp_path/"log.jsonl", tmp_path/"runs")
+    assert short(run) == ([("owl", ("7",)), ("a", ()), ("b", ())], [], "Owl") and run.status == "exceed available llm calls"
+    assert notes["a result in the text that belongs to no call, or to one of several"]["count"] == 2
+    assert {"a call in the text that cannot be read", "a tag that is not closed", "a call without a result"} < set(notes)
+
+
+# Anthropic's messages
+
+@needs_cases
+@pytest.mark.parametrize("name", ["log", "request_response"])
+def test_case_02_anthropic(name, tmp_path):
+    for form in ("chat", None):
+        (run,), notes = imported(CASES/"logs_02_anthropic_messages"/f"{name}.jsonl", tmp_path/str(form), form)
+        assert short(run) == ([SEARCH], ["9"], "Uppsala.") and set(notes) <= {"a session without an id, named after its position"}
+        assert run.browses()[0].reasoning == "The document says 1477, which settles it."
+        assert run.steps[0].output == "I should search."
+
+
+def test_tools_that_the_server_runs(tmp_path):
+    url = "https://a.example/owl"
+    said = [{"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "owl"}},
+            {"type": "web_search_tool_result", "tool_use_id": "s1", "content": [{"type": "web_search_result", "url": url, "title": "Owl", "encrypted_content": "x"}]},
+            {"type": "server_tool_use", "id": "s2", "name": "web_fetch", "input": {"url": url}},
+            {"type": "web_fetch_tool_result", "tool_use_id": "s2", "content": {"type": "web_fetch_result", "url": url, "content": {
+                "type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "An owl."}, "title": "Owl"}}},
+            {"type": "hologram", "data": "x"}, {"type": "thinking", "thinking": "It flies."},
+            {"type": "text", "text": "Owl", "citations": [{"type": "web_search_result_location", "url": url, "title": "Owl", "cited_text": "An"}]}]
+    log = {"request": {"system": "Search.", "messages": [{"role": "user", "content": "Which?"}]}, "response": {"type": "message", "role": "assistant", "content": said}}
+    write_jsonl(tmp_path/"log.jsonl", [log])
+    (run,), notes = imported(tmp_path/"log.jsonl", tmp_path/"runs")
+    assert [(s.query, s.docids) for s in run.searches()] == [("owl", (url,))] and run.final_answer == "Owl"
+    opened = next(step for step in run.steps if step.output == "Owl\nAn owl.")
+    assert url in str(opened.arguments) and run.steps[-2].output == "It flies."
+    assert run.metadata["citations"] == [{"cited": url, "title": "Owl"}] and run.metadata["system"] == ["Search."]
+    assert notes["a content part of unknown type 'hologram'"]["count"] == 1
+
+
+# History sent again
+
+@needs_cases
+@pytest.mark.parametrize("name", ["once", "proxy", "proxy_with_session", "proxy_without_ids"])
+def test_case_08_history_sent_again(name, tmp_path):
+    (run,), notes = imported(CASES/"logs_08_history_sent_again"/f"{name}.jsonl", tmp_path)
+    assert short(run) == TWO_PAIRS and set(notes) <= {"a session without an id, named after its position"}
+    assert [b.reasoning for b in run.browses()] == ["Uppsala is from 1477, which is old. Is Oslo older?", "Oslo is from 1811, so it is younger."]
+
+
+def requests_of(run, **fields):
+    "Requests with their replies, as a proxy logs them; the client leaves out the thinking that came before"
+    messages = chat_messages(run)
+    for n, message in enumerate(messages):
+        if message["role"] != "assistant": continue
+        before = [{k: v for k, v in m.items() if k != "reasoning_content"} for m in messages[:n]]
+        yield {"request": {"model": "m", "messages": before}, "response": {"id": f"chatcmpl-{n}", "choices": [{"message": message}]}, **fields}
+
+
+@pytest.mark.parametrize("order", ["one after the other", "interleaved", "last first"])
+def test_requests_of_several_conversations(order, tmp_path):
+    runs = [small(f"q{n}", f"Answer {n}") for n in range(3)]
+    runs[1].steps[1] = replace(runs[1].steps[1], arguments='{"query": "bird at night"}') # The second asks the same, but searches otherwise
+    runs[2].query = "Which bird sings?"
+    lines = [list(requests_of(run)) for run in runs]
+    if order == "last first": lines = [one[::-1] for one in lines]
+    made = [one for group in zip(*lines) for one in group] if order == "interleaved" else [one for group in lines for one in group]
+    write_jsonl(tmp_path/"log.jsonl", made)
+    found, notes = imported(tmp_path/"log.jsonl", tmp_path/"runs")
+    assert sorted(map(views, found), key=str) == sorted(map(views, runs), key=str) # With the thinking of each reply
+    assert {run.metadata["requests"] for run in found} == {5} and list(notes) == ["a session without an id, named after its position"]
+
+
+def test_a_conversation_that_forks(tmp_path):
+    runs = [small("q1"), small("q2", "The oak")] # Only the answers differ
+    write_jsonl(tmp_path/"log.jsonl", [one for run in runs for one in requests_of(run)])
+    found, notes = imported(tmp_path/"log.jsonl", tmp_path/"runs")
+    assert [run.final_answer for run in found] == ["The owl", "The oak"] and views(found[0]) == views(small())
+    assert notes["a session that begins as an earlier one and goes on otherwise"]["count"] == 1
+
+
+def test_a_log_of_requests_that_grew_adds_only_what_is_new(tmp_path):
+    lines = list(requests_of(small()))
+    write_jsonl(tmp_path/"log.jsonl", lines[:3])
+    imported(tmp_path/"log.jsonl", tmp_path/"runs")
+    write_jsonl(tmp_path/"log.jsonl", lines)
+    (run,), notes = imported(tmp_path/"log.jsonl", tmp_path/"runs")
+    assert views(run)[:2] == views(small())[:2] and run.metadata["requests"] == len(lines)
