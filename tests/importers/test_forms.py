@@ -209,3 +209,35 @@ def test_a_log_of_requests_that_grew_adds_only_what_is_new(tmp_path):
     write_jsonl(tmp_path/"log.jsonl", lines)
     (run,), notes = imported(tmp_path/"log.jsonl", tmp_path/"runs")
     assert views(run)[:2] == views(small())[:2] and run.metadata["requests"] == len(lines)
+
+
+# Transcripts and lists of actions
+
+@needs_cases
+@pytest.mark.parametrize("name,form,expected", [
+    ("search_r1", "transcripts", ([("oldest university Scandinavia", ())], [], "Uppsala")),
+    ("search_o1", "transcripts", ([("oldest university Scandinavia", ())], [], "Uppsala")),
+    ("skim_episode", "actions", ([("oldest university", ("d9",))], ["d9"], "Uppsala"))])
+def test_case_16_text_transcripts(name, form, expected, tmp_path):
+    source = CASES/"logs_16_text_transcripts"/f"{name}.jsonl"
+    (run,), notes = imported(source, tmp_path)
+    assert recognise(source).name == form and short(run) == expected and run.query == "Which city has the oldest university of Scandinavia?"
+    assert set(notes) <= {"a session without an id, named after its position"}
+
+
+def test_a_transcript_with_a_call_that_cannot_be_read(tmp_path):
+    text = "<think>Hm.</think><search>owl</search><information>DocID:7</information><tool_call>{oops</tool_call><information>DocID:8</information><answer>Owl</answer>"
+    write_jsonl(tmp_path/"log.jsonl", [{"id": "a", "question": "Which?", "response": text}, {"id": "b", "question": "Which?", "response": "Owl"}])
+    (run,), notes = imported(tmp_path/"log.jsonl", tmp_path/"runs")
+    assert short(run) == ([("owl", ("7",))], [], "Owl")
+    assert list(notes) == ["a call in the text that cannot be read", "a result in the text that belongs to no call, or to one of several",
+                           "a value without a text that holds calls"]
+
+
+def test_an_entry_that_is_no_action_is_reported(tmp_path):
+    actions = [{"action": "search", "args": {"query": "owl"}, "observation": "2 hits"}, {"action": "fetch", "args": {"doc": "d9"}, "observation": "An owl."}, {"note": "x"}]
+    write_jsonl(tmp_path/"rows.jsonl", [{"id": "a", "question": "Which?", "final_answer": "Owl", "trajectory": actions, "hit_ids": [["d7", "d9"]], "read_ids": ["d9", "d7"]},
+                                        {"id": "b", "question": "Which?", "trajectory": actions[:2], "hit_ids": [["d7"], ["d9"]]}])
+    runs, notes = imported(tmp_path/"rows.jsonl", tmp_path/"runs")
+    assert [short(run) for run in runs] == [([("owl", ("d7", "d9"))], ["d9"], "Owl"), ([("owl", ())], ["d9"], None)]
+    assert list(notes) == ["a document that was read, but that no action opens", "an entry that is not an action", "ids of hits that belong to no single search, left out"]
