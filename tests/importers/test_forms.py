@@ -217,7 +217,7 @@ def test_a_log_of_requests_that_grew_adds_only_what_is_new(tmp_path):
 @pytest.mark.parametrize("name,form,expected", [
     ("search_r1", "transcripts", ([("oldest university Scandinavia", ())], [], "Uppsala")),
     ("search_o1", "transcripts", ([("oldest university Scandinavia", ())], [], "Uppsala")),
-    ("skim_episode", "actions", ([("oldest university", ("d9",))], ["d9"], "Uppsala"))])
+    ("skim_episode", "react", ([("oldest university", ("d9",))], ["d9"], "Uppsala"))])
 def test_case_16_text_transcripts(name, form, expected, tmp_path):
     source = CASES/"logs_16_text_transcripts"/f"{name}.jsonl"
     (run,), notes = imported(source, tmp_path)
@@ -241,3 +241,46 @@ def test_an_entry_that_is_no_action_is_reported(tmp_path):
     runs, notes = imported(tmp_path/"rows.jsonl", tmp_path/"runs")
     assert [short(run) for run in runs] == [([("owl", ("d7", "d9"))], ["d9"], "Owl"), ([("owl", ())], ["d9"], None)]
     assert list(notes) == ["a document that was read, but that no action opens", "an entry that is not an action", "ids of hits that belong to no single search, left out"]
+
+
+# Claude Code
+
+@needs_cases
+def test_case_06_claude_code(tmp_path):
+    case = CASES/"logs_06_claude_code_session"
+    (run,), notes = imported(case/"session.jsonl", tmp_path, tools=case/"tools.yaml")
+    assert recognise(case/"session.jsonl").name == "claude-code" and run.query_id == "cc1" and not notes
+    assert short(run) == ([SEARCH], ["9"], "It was founded in 1477: Uppsala.") and run.query == "Which city has the oldest university of Scandinavia?"
+
+
+def test_lines_of_claude_code_that_nobody_knows(tmp_path):
+    def line(n, kind, content, **more):
+        return {"type": kind, "sessionId": "s", "uuid": f"u{n}", "parentUuid": n and f"u{n - 1}", "message": {"role": kind, "content": content}} | more
+    call = [{"type": "tool_use", "id": "a", "name": "search", "input": {"query": "owl"}}]
+    result = [{"type": "tool_result", "tool_use_id": "a", "content": "DocID:7", "is_error": True}]
+    lines = [line(0, "user", "Which?"), line(1, "assistant", call), line(2, "user", result), line(3, "hologram", "x"), line(4, "assistant", [{"type": "text", "text": "Owl"}]),
+             line(1, "assistant", call), line(8, "user", "Look", isSidechain=True, parentUuid=None), line(9, "assistant", call, isSidechain=True, parentUuid="u8")]
+    write_jsonl(tmp_path/"s.jsonl", lines)
+    runs, notes = imported(tmp_path/"s.jsonl", tmp_path/"runs")
+    assert [(run.query_id, run.query) for run in runs] == [("s-u8", "Look"), ("s", "Which?")] and short(runs[1]) == ([("owl", ("7",))], [], "Owl")
+    assert runs[1].tool_call_counts == {} and runs[1].tool_call_counts_all == {"search": 1}
+    assert list(notes) == ["a call without a result", "a line of unknown type 'hologram'", "a line that was logged twice"]
+
+
+# LangSmith
+
+@needs_cases
+def test_case_19_langsmith_children(tmp_path):
+    case = CASES/"logs_19_langsmith_children"
+    for name in ("flat", "nested"):
+        (run,), notes = imported(case/f"{name}.jsonl", tmp_path/name)
+        assert short(run) == ([SEARCH], ["9"], "Uppsala") and run.query_id == "r0" and not notes
+
+
+def test_a_child_that_nobody_knows_is_reported(tmp_path):
+    child = {"id": "2", "run_type": "chain", "name": "step", "child_runs": [ # Two levels down, and without the ids of trace and parent
+        {"id": "3", "run_type": "tool", "name": "search", "inputs": {"query": "owl"}, "outputs": {"output": "DocID:7"}, "start_time": "2026-07-09T00:00:01"}]}
+    root = {"id": "1", "run_type": "chain", "name": "agent", "inputs": {"question": "Which?"}, "outputs": {}, "child_runs": [child, {"hologram": 1}]}
+    (tmp_path/"log.json").write_text(json.dumps([root], indent=1))
+    (run,), notes = imported(tmp_path/"log.json", tmp_path/"runs")
+    assert short(run) == ([("owl", ("7",))], [], None) and list(notes) == ["a child that is not a LangSmith run"]
