@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_logs import chat_messages, small, views
+from small_logs import chat_messages, genai, openinference, small, views
 
 from lrat.core.files import write_jsonl
 from lrat.core.settings import LratError
@@ -284,3 +284,78 @@ def test_a_child_that_nobody_knows_is_reported(tmp_path):
     (tmp_path/"log.json").write_text(json.dumps([root], indent=1))
     (run,), notes = imported(tmp_path/"log.json", tmp_path/"runs")
     assert short(run) == ([("owl", ("7",))], [], None) and list(notes) == ["a child that is not a LangSmith run"]
+
+
+# The web search of the Responses API
+
+@needs_cases
+def test_case_13_responses_web_search(tmp_path):
+    (run,), notes = imported(CASES/"logs_13_responses_web_search"/"log.jsonl", tmp_path)
+    search, opened, found = (step for step in run.steps if step.type == "tool_call")
+    assert run.searches() and json.loads(search.arguments)["query"] == ["oldest university Scandinavia", "Uppsala university founded"]
+    assert opened.tool_name == "get_document" and json.loads(opened.arguments) == {"docid": "https://a.example/uppsala"}
+    assert found.tool_name == "find_in_page" and len(run.browses()) == 1 and run.final_answer == "Uppsala."
+    assert run.metadata["citations"] == [{"cited": "https://a.example/uppsala", "title": "Uppsala"}]
+
+
+def test_sources_of_a_web_search_and_an_unknown_item(tmp_path):
+    url = "https://a.example/owl"
+    items = [{"type": "web_search_call", "id": "w1", "status": "completed", "action": {"type": "search", "query": "owl", "sources": [{"type": "url", "url": url}]}},
+             {"type": "hologram_call", "id": "h1"}, {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Owl"}]}]
+    before = [{"role": "user", "content": "Which?"}]
+    write_jsonl(tmp_path/"log.jsonl", [{"id": "resp_1", "input": before, "output": items[:1]}, {"id": "resp_2", "input": [*before, items[0]], "output": items[1:]}])
+    (run,), notes = imported(tmp_path/"log.jsonl", tmp_path/"runs") # The second request has the first again
+    assert short(run) == ([("owl", (url,))], [], "Owl") and run.metadata["requests"] == 2
+    assert list(notes) == ["an item of unknown type 'hologram_call'"]
+
+
+# Spans as backends export them
+
+@needs_cases
+@pytest.mark.parametrize("name", ["jaeger.json", "otel_console_exporter.json", "otlp_ok.json", "spans.json", "spans.jsonl", "spans_dataframe.jsonl",
+                                  "tempo_v1_batches.json", "tempo_v2_trace.json"])
+def test_case_04_spans(name, tmp_path):
+    source = CASES/"logs_04_phoenix_spans"/name
+    (run,), notes = imported(source, tmp_path)
+    assert recognise(source).name == "spans" and short(run) == ([SEARCH], ["9"], "Uppsala") and not notes
+    assert run.query == "Which city has the oldest university of Scandinavia?"
+
+
+def exported(lines, backend):
+    "OTLP lines as another backend would export them"
+    spans = [span for line in lines for span in line["resourceSpans"][0]["scopeSpans"][0]["spans"]]
+    def attributes(span): return {row["key"]: row["value"]["stringValue"] for row in span["attributes"]}
+    def date(nanoseconds): return f"2026-07-09T00:00:{int(nanoseconds) / 1e3:09.6f}Z"
+    for span in spans:
+        if backend == "jaeger":
+            tags = [{"key": k, "type": "string", "value": v} for k, v in attributes(span).items()]
+            parent = [{"refType": "CHILD_OF", "traceID": span["traceId"], "spanID": span["parentSpanId"]}] if span["parentSpanId"] else []
+            yield {"data": [{"traceID": span["traceId"], "spans": [{"traceID": span["traceId"], "spanID": span["spanId"], "operationName": span["name"], "references": parent,
+                                                                   "startTime": int(span["startTimeUnixNano"]), "duration": 1, "tags": tags}]}]}
+            continue
+        row = {"name": span["name"], "parent_id": span["parentSpanId"] or None, "start_time": date(span["startTimeUnixNano"]), "end_time": date(span["endTimeUnixNano"])}
+        ids = {"trace_id": span["traceId"], "span_id": span["spanId"]}
+        if backend == "phoenix": yield {**row, "context": ids, "attributes": attributes(span), "events": []}
+        else: yield {**row, **{f"context.{k}": v for k, v in ids.items()}, **{f"attributes.{k}": v for k, v in attributes(span).items()}}
+
+
+@pytest.mark.parametrize("backend", ["phoenix", "table", "jaeger"])
+@pytest.mark.parametrize("convention", [genai, openinference])
+def test_spans_of_every_backend_and_convention(backend, convention, tmp_path):
+    lines = list(exported(convention(small("t1")), backend))
+    write_jsonl(tmp_path/"log.jsonl", [*lines, {"hologram": 1}])
+    (run,), notes = imported(tmp_path/"log.jsonl", tmp_path/"runs")
+    assert views(run) == views(small("t1")) and list(notes) == ["a value that is not OTLP"]
+
+
+def test_attributes_that_are_nested_objects(tmp_path):
+    messages = [{"message": {"role": "user", "content": "Which?"}}]
+    reply = [{"message": {"role": "assistant", "tool_calls": [{"tool_call": {"id": "a", "function": {"name": "search", "arguments": '{"query": "owl"}'}}}]}}]
+    def span(n, kind, **attributes):
+        return {"name": kind, "context": {"trace_id": "t", "span_id": f"s{n}"}, "span_kind": kind, "parent_id": None, "start_time": f"2026-07-09T00:00:0{n}+00:00",
+                "end_time": f"2026-07-09T00:00:0{n}+00:00", "status_code": "OK", "attributes": attributes}
+    model = span(1, "LLM", llm={"input_messages": messages, "output_messages": reply, "model_name": "m"})
+    tool = span(2, "TOOL", tool={"name": "search"}, input={"value": '{"query": "owl"}'}, output={"value": "DocID:7"})
+    (tmp_path/"log.json").write_text(json.dumps({"data": [model, tool, 7], "next_cursor": None}))
+    (run,), notes = imported(tmp_path/"log.json", tmp_path/"runs")
+    assert short(run) == ([("owl", ("7",))], [], None) and run.metadata["model"] == "m" and list(notes) == ["an entry that is not a span"]
