@@ -359,3 +359,51 @@ def test_attributes_that_are_nested_objects(tmp_path):
     (tmp_path/"log.json").write_text(json.dumps({"data": [model, tool, 7], "next_cursor": None}))
     (run,), notes = imported(tmp_path/"log.json", tmp_path/"runs")
     assert short(run) == ([("owl", ("7",))], [], None) and run.metadata["model"] == "m" and list(notes) == ["an entry that is not a span"]
+
+
+# Other clients' messages
+
+ASKED = {"query": "owl"}
+CLIENTS = {
+    "Bedrock": {"request": {"messages": [
+        {"role": "user", "content": [{"text": "Which?"}]},
+        {"role": "assistant", "content": [{"reasoningContent": {"reasoningText": {"text": "Hm."}}}, {"toolUse": {"toolUseId": "a", "name": "search", "input": ASKED}}]},
+        {"role": "user", "content": [{"toolResult": {"toolUseId": "a", "content": [{"text": "DocID:7"}]}}]}]},
+        "response": {"output": {"message": {"role": "assistant", "content": [{"text": "Owl"}]}}}},
+    "Gemini": {"request": {"contents": [
+        {"role": "user", "parts": [{"text": "Which?"}]},
+        {"role": "model", "parts": [{"text": "Hm.", "thought": True}, {"functionCall": {"name": "search", "args": ASKED}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "search", "response": {"result": "DocID:7"}}}]}]},
+        "response": {"candidates": [{"content": {"role": "model", "parts": [{"text": "Owl"}]}}]}},
+    "Vercel": {"messages": [
+        {"role": "user", "content": "Which?"},
+        {"role": "assistant", "content": [{"type": "reasoning", "text": "Hm."}, {"type": "tool-call", "toolCallId": "a", "toolName": "search", "input": ASKED}]},
+        {"role": "tool", "content": [{"type": "tool-result", "toolCallId": "a", "toolName": "search", "output": {"type": "text", "value": "DocID:7"}}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "Owl"}]}]},
+    "LangGraph": {"messages": [
+        {"type": "human", "content": "Which?"}, {"type": "ai", "content": "Hm.", "tool_calls": [{"name": "search", "args": ASKED, "id": "a", "type": "tool_call"}]},
+        {"type": "tool", "content": "DocID:7", "tool_call_id": "a", "name": "search"}, {"type": "ai", "content": "Owl", "tool_calls": []}]},
+    "MCP of Anthropic": {"messages": [
+        {"role": "user", "content": "Which?"},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm."}, {"type": "mcp_tool_use", "id": "a", "name": "search", "server_name": "kb", "input": ASKED},
+                                          {"type": "mcp_tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "DocID:7"}]}, {"type": "text", "text": "Owl"}]}]}}
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_messages_of_other_clients(name, tmp_path):
+    write_jsonl(tmp_path/"log.jsonl", [CLIENTS[name]])
+    (run,), notes = imported(tmp_path/"log.jsonl", tmp_path/"runs")
+    assert recognise(tmp_path/"log.jsonl").name == "chat" and short(run) == ([("owl", ("7",))], [], "Owl") and run.query == "Which?"
+    assert run.steps[0].output == "Hm." and list(notes) == ["a session without an id, named after its position"]
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_an_unknown_part_of_other_clients_is_reported(name, tmp_path):
+    log = json.loads(json.dumps(CLIENTS[name]))
+    talk = log.get("messages") or log["request"].get("messages") or log["request"]["contents"]
+    content = talk[1].get("content", talk[1].get("parts"))
+    if isinstance(content, str): talk[1]["content"] = [{"type": "text", "text": content}, {"type": "hologram"}]
+    else: content.append({"type": "hologram"})
+    write_jsonl(tmp_path/"log.jsonl", [log])
+    (run,), notes = imported(tmp_path/"log.jsonl", tmp_path/"runs")
+    assert short(run)[2] == "Owl" and notes["a content part of unknown type 'hologram'"]["count"] == 1
