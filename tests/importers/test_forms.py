@@ -222,7 +222,7 @@ def test_case_16_text_transcripts(name, form, expected, tmp_path):
     source = CASES/"logs_16_text_transcripts"/f"{name}.jsonl"
     (run,), notes = imported(source, tmp_path)
     assert recognise(source).name == form and short(run) == expected and run.query == "Which city has the oldest university of Scandinavia?"
-    assert set(notes) <= {"a session without an id, named after its position"}
+    assert set(notes) <= {"a session without an id, named after its position", "a search that returned results in which no docid can be read"}
 
 
 def test_a_transcript_with_a_call_that_cannot_be_read(tmp_path):
@@ -240,7 +240,7 @@ def test_an_entry_that_is_no_action_is_reported(tmp_path):
                                         {"id": "b", "question": "Which?", "trajectory": actions[:2], "hit_ids": [["d7"], ["d9"]]}])
     runs, notes = imported(tmp_path/"rows.jsonl", tmp_path/"runs")
     assert [short(run) for run in runs] == [([("owl", ("d7", "d9"))], ["d9"], "Owl"), ([("owl", ())], ["d9"], None)]
-    assert list(notes) == ["a document that was read, but that no action opens", "an entry that is not an action", "ids of hits that belong to no single search, left out"]
+    assert {"a document that was read, but that no action opens", "an entry that is not an action", "ids of hits that belong to no single search, left out"} <= set(notes)
 
 
 # Claude Code
@@ -291,8 +291,9 @@ def test_a_child_that_nobody_knows_is_reported(tmp_path):
 @needs_cases
 def test_case_13_responses_web_search(tmp_path):
     (run,), notes = imported(CASES/"logs_13_responses_web_search"/"log.jsonl", tmp_path)
-    search, opened, found = (step for step in run.steps if step.type == "tool_call")
-    assert run.searches() and json.loads(search.arguments)["query"] == ["oldest university Scandinavia", "Uppsala university founded"]
+    *searches, opened, found = (step for step in run.steps if step.type == "tool_call")
+    queries = [query for step in searches for query in step.argument(["query"])] # In one call, or in one for each query
+    assert run.searches() and queries == ["oldest university Scandinavia", "Uppsala university founded"]
     assert opened.tool_name == "get_document" and json.loads(opened.arguments) == {"docid": "https://a.example/uppsala"}
     assert found.tool_name == "find_in_page" and len(run.browses()) == 1 and run.final_answer == "Uppsala."
     assert run.metadata["citations"] == [{"cited": "https://a.example/uppsala", "title": "Uppsala"}]
