@@ -1,6 +1,22 @@
 "One trajectory as each log format would hold it, for tests."
 import json
 
+from lrat.trajectories.trajectory import Step, Trajectory
+
+LISTED = "DocID:7\n[Owl]\nA bird.\n\nDocID:9\n[Oak]\nA tree."
+
+
+def small(query_id="q1", last="The owl"):
+    call = lambda tool, output, **arguments: Step("tool_call", tool, json.dumps(arguments), output)
+    return Trajectory(query_id, "Which bird flies at night?", "completed", [
+        Step("reasoning", output="I search."), call("search", LISTED, query="night bird"), Step("reasoning", output="The owl, perhaps."),
+        call("get_document", "An owl.", docid="7"), Step("reasoning", output="It flies at night, says the page."),
+        call("search", "DocID:9\n[Oak]\nA tree.", query="oak"), call("visit", "An oak.", docid="9"), Step("output_text", output=last)])
+
+
+def views(run): return ([(s.query, s.docids) for s in run.searches()], [(b.docid, b.search and b.search.query, b.reasoning) for b in run.browses()],
+                        run.query, run.final_answer)
+
 
 def turns(run):
     "Reasoning, then a call with its result or the answer; calls are numbered"

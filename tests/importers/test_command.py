@@ -3,7 +3,7 @@ import copy, json, os, random, re, subprocess, sys
 from pathlib import Path
 
 import pytest
-from small_logs import LOGS, chat, genai
+from small_logs import LOGS, chat, genai, small, views
 
 from lrat.data.published import import_pairs
 from lrat.evaluation.browsecomp import write_browsecomp
@@ -16,22 +16,7 @@ from lrat.core.settings import InputError, LratError
 from lrat.importers.tools import read_tools
 from paths import RECORDED
 
-LISTED = "DocID:7\n[Owl]\nA bird.\n\nDocID:9\n[Oak]\nA tree."
-
-
-def small(query_id="q1", last="The owl"):
-    call = lambda tool, output, **arguments: Step("tool_call", tool, json.dumps(arguments), output)
-    return Trajectory(query_id, "Which bird flies at night?", "completed", [
-        Step("reasoning", output="I search."), call("search", LISTED, query="night bird"), Step("reasoning", output="The owl, perhaps."),
-        call("get_document", "An owl.", docid="7"), Step("reasoning", output="It flies at night, says the page."),
-        call("search", "DocID:9\n[Oak]\nA tree.", query="oak"), call("visit", "An oak.", docid="9"), Step("output_text", output=last)])
-
-
 RUNS = [small(), *(iterate_trajectories(RECORDED/"runs") if RECORDED.is_dir() else [])]
-
-
-def views(run): return ([(s.query, s.docids) for s in run.searches()], [(b.docid, b.search and b.search.query, b.reasoning) for b in run.browses()],
-                        run.query, run.final_answer)
 
 
 def written(folder): return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"}
