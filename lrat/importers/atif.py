@@ -11,7 +11,7 @@ from .chat import content_text
 from .formats import LogFormat, value_reader
 from .report import ImportReport
 from .sessions import Event, Session
-from .tools import unwrap
+from .results import unwrap
 
 # %% ../../nbs/importers/atif.ipynb #c7f540a3
 _SOURCES = {"agent": "text", "user": "user", "system": "system"}
@@ -25,6 +25,9 @@ def step_events(
     kind = _SOURCES.get(step.get("source"))
     if kind is None: report.add("a step with an unknown source", where, step); return
     if kind == "text" and step.get("reasoning_content"): yield Event("thought", step["reasoning_content"])
+    parts = [step.get("message"), *(result.get("content") for result in (step.get("observation") or {}).get("results") or [])]
+    for part in (part for one in parts if isinstance(one, list) for part in one):
+        if not isinstance(part, dict) or part.get("type") != "text": report.add("a content part that is not text", where, part)
     yield Event(kind, content_text(step.get("message")))
     for call in step.get("tool_calls") or []:
         if call.get("function_name"): yield Event("call", call.get("arguments"), call["function_name"], call.get("tool_call_id"))

@@ -40,6 +40,8 @@ def import_trajectories(
                     "notes": report.as_dict()}
         if folder.counts: write_json(out/MANIFEST, manifest)
     if not folder.counts: raise InputError(_nothing_imported(source, found.name, report))
+    if not any(row[2] for row in folder.counts.values()):
+        raise LratError(f"{out}: none of the {len(folder.counts)} trajectories holds a tool call, only what the agent said; import a log that keeps its calls")
     if not searches:
         raise LratError(f"{out}: none of the {len(folder.counts)} trajectories holds a search; the tools in them are: {_with_counts(other_tools)}; "
                         "name the search in a file for --tools")

@@ -69,7 +69,7 @@ class TrajectoryFolder:
         report:ImportReport, # Takes what is left out
     ):
         self.out, self.form, self.report = out, form, report
-        self.positions, self.counts = {}, {} # By query id: "file:line", and numbers of searches and opened documents
+        self.positions, self.counts = {}, {} # By query id: "file:line", and numbers of searches, opened documents and calls
 
     def add(self,
         where:str, # "file:line" of the session
@@ -89,4 +89,4 @@ class TrajectoryFolder:
     def count(self, where:str, run:Trajectory):
         "Count a trajectory that this import made, now or earlier"
         self.positions.setdefault(run.query_id, where)
-        self.counts[run.query_id] = len(run.searches()), len(run.browses())
+        self.counts[run.query_id] = len(run.searches()), len(run.browses()), sum(step.type == "tool_call" for step in run.steps)

@@ -12,7 +12,7 @@ from .chat import content_text, message_events
 from .formats import LogFormat, stream_reader
 from .report import ImportReport, skip_unreadable
 from .sessions import Event, Session
-from .tools import parse_json, values_at
+from .results import parse_json, values_at
 from .traces import Node, group_pieces, trace_events
 
 # %% ../../nbs/importers/langsmith.ipynb #0e09e57c
@@ -108,13 +108,22 @@ def run_node(
 # %% ../../nbs/importers/langsmith.ipynb #965a083c
 _ASKED = ("question", "input", "query")
 
+def _with_children(row, where, report, parent=None):
+    "A run, and the runs inside it, each naming its parent"
+    children = row.get("child_runs") or []
+    own = row.get("id") or row.get("run_id")
+    yield {name: value for name, value in row.items() if name != "child_runs"} | ({"parent_run_id": row.get("parent_run_id") or parent} if parent else {})
+    for child in children if isinstance(children, list) else [children]:
+        if isinstance(child, dict) and "run_type" in child: yield from _with_children(child, where, report, own)
+        else: report.add("a child that is not a LangSmith run", where, child)
+
 def _pieces(values, report):
-    for where, row in values:
+    for where, row in ((where, row) for where, value in values for row in (value if isinstance(value, list) else [value])):
         if not isinstance(row, dict) or "run_type" not in row: report.add("a value that is not a LangSmith run", where, row); continue
         root = str(row.get("dotted_order") or "").split(".")[0].partition("Z")[2]
         key = row.get("trace_id") or root or row.get("id") or row.get("run_id")
-        if key: yield str(key), where, row
-        else: report.add("a run without an id", where, row.get("name", ""))
+        if not key: report.add("a run without an id", where, row.get("name", "")); continue
+        for one in _with_children(row, where, report): yield str(key), where, one
 
 def _trace_session(pieces, where, report):
     nodes = [run_node(row, place, report) for place, row in pieces]

@@ -12,22 +12,11 @@ from .chat import ROLES, content_text, message_events
 from .formats import LogFormat, stream_reader
 from .report import ImportReport, skip_unreadable
 from .sessions import Event, Session
-from .tools import parse_json, values_at
+from .span_exports import otlp_resources, exported_spans, holds_spans, plain_attributes
+from .results import parse_json, values_at
 from .traces import Node, group_pieces, trace_events
 
 # %% ../../nbs/importers/opentelemetry.ipynb #bb274c30
-def _any(value):
-    "A typed value of OTLP"
-    if not isinstance(value, dict): return value
-    if "arrayValue" in value: return [_any(v) for v in (value["arrayValue"] or {}).get("values", [])]
-    if "kvlistValue" in value: return _attributes((value["kvlistValue"] or {}).get("values"))
-    if "intValue" in value: return int(value["intValue"])
-    return next(iter(value.values()), None)
-
-def _attributes(rows):
-    if isinstance(rows, dict): return rows # Some exporters write a plain object
-    return {row["key"]: _any(row.get("value")) for row in rows or [] if isinstance(row, dict) and "key" in row}
-
 def nest_attributes(
     attributes:dict, # Attributes with dots and numbers in their names
     prefix:str, # Which of them
@@ -48,20 +37,27 @@ def _lists(tree):
 
 # %% ../../nbs/importers/opentelemetry.ipynb #a8c504f0
 def spans_of(
-    value, # A line of an OTLP file
+    value:dict, # A line of an OTLP file, or what another backend exports
     where:str, # "file:line"
     report:ImportReport, # Takes spans without a trace id
 )->Iterator[dict]:
-    "The spans of a line, each with its attributes as an object and the schema it was written under"
-    for resource in value.get("resourceSpans") or []:
+    "The spans of a value, each with its attributes as an object and the schema it was written under"
+    resources = otlp_resources(value)
+    if resources is None: yield from _with_ids(exported_spans(value, where, report), where, report); return
+    for resource in resources:
         for scope in resource.get("scopeSpans") or resource.get("instrumentationLibrarySpans") or []:
             schema = scope.get("schemaUrl") or resource.get("schemaUrl") or ""
             maker = scope.get("scope") or scope.get("instrumentationLibrary") or {}
             for span in scope.get("spans") or []:
                 if not span.get("traceId"): report.add("a span without a trace id", where, span.get("name", "")); continue
-                events = [{"name": e.get("name", ""), "attributes": _attributes(e.get("attributes"))} for e in span.get("events") or []]
-                yield {**span, "attributes": _attributes(span.get("attributes")), "events": events, "schema": schema,
+                events = [{"name": e.get("name", ""), "attributes": plain_attributes(e.get("attributes"))} for e in span.get("events") or []]
+                yield {**span, "attributes": plain_attributes(span.get("attributes")), "events": events, "schema": schema,
                        "maker": " ".join(str(maker[k]) for k in ("name", "version") if maker.get(k))}
+
+def _with_ids(spans, where, report):
+    for span in spans:
+        if span["traceId"]: yield {**span, "traceId": str(span["traceId"])}
+        else: report.add("a span without a trace id", where, span["name"])
 
 # %% ../../nbs/importers/opentelemetry.ipynb #6b95336a
 def _parts_events(messages, where, report):
@@ -195,7 +191,7 @@ def _trace_session(pieces, where, report):
 # %% ../../nbs/importers/opentelemetry.ipynb #4ea200ce
 def _span_pieces(values, report, joined):
     for where, value in values:
-        if not isinstance(value, dict) or "resourceSpans" not in value:
+        if not isinstance(value, dict) or not holds_spans(value):
             other = isinstance(value, dict) and value.keys() & {"resourceLogs", "resourceMetrics"}
             report.add("logs or metrics, not spans" if other else "a value that is not OTLP", where, value)
             continue
@@ -212,4 +208,4 @@ def span_sessions(
     for pieces in group_pieces(_span_pieces(values, report, joined), joined):
         yield from skip_unreadable(_trace_session, pieces, pieces[0][0], report)
 
-FORMATS = (LogFormat("spans", "spans of OpenTelemetry or OpenInference (OTLP)", lambda value: "resourceSpans" in value, stream_reader(span_sessions)),)
+FORMATS = (LogFormat("spans", "spans of OpenTelemetry or OpenInference", holds_spans, stream_reader(span_sessions)),)

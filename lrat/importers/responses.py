@@ -6,10 +6,13 @@
 __all__ = ['ITEM_READERS', 'FORMATS', 'item_events', 'item_sessions', 'response_sessions']
 
 # %% ../../nbs/importers/responses.ipynb #e3359566
+import re
 from collections.abc import Iterable, Iterator
 from .chat import ROLES, content_text, session_id_of
 from .formats import LogFormat, stream_reader
+from .parts import cited
 from .report import ImportReport, skip_unreadable
+from .resent import join_resent
 from .sessions import Event, Session
 from .traces import group_pieces
 
@@ -37,10 +40,13 @@ def _files(item):
 
 def _web(item):
     action = item.get("action") or {}
-    if action.get("type") == "open_page": tool, arguments, result = "open_page", {"url": action.get("url")}, ""
-    else:
-        tool, arguments = "web_search", {"query": action.get("query") or action.get("queries")}
+    kind, queries = action.get("type", "search"), action.get("queries") or []
+    if kind == "search":
+        tool, arguments = "web_search", {"query": queries if len(queries) > 1 else action.get("query") or (queries or [None])[0]}
         result = action.get("sources") or []
+    else: # open_page and find_in_page; the model sees the page, the log does not
+        tool, result = "find_in_page" if kind == "find" else kind, ""
+        arguments = {name: value for name, value in action.items() if name != "type"}
     return [Event("call", arguments, tool, item.get("id")), Event("result", result, None, item.get("id"), item.get("status") == "failed")]
 
 # %% ../../nbs/importers/responses.ipynb #70be8266
@@ -107,7 +113,11 @@ def item_sessions(
         session.session_id = talk["id"] if isinstance(talk, dict) and talk.get("id") else session_id_of(value) or session_id_of(response)
         if isinstance(response.get("model"), str): session.metadata["model"] = response["model"]
         if response.get("status") not in (None, "completed"): session.status = str(response["status"])
-    for item in _finished(items): session.events += item_events(item, where, report)
+    citations = {}
+    for item in _finished(items):
+        session.events += item_events(item, where, report)
+        if isinstance(item, dict): citations |= {row["cited"]: row for row in cited(item)}
+    if citations: session.metadata["citations"] = list(citations.values())
     yield session
 
 # %% ../../nbs/importers/responses.ipynb #23195726
@@ -158,7 +168,9 @@ def response_sessions(
         if previous := _ids(piece["value"])[1]: report.add("a response whose previous response is not in the log", where, previous)
         if not chained or not found: yield from found; continue
         first = found[0]
-        for later in found[1:]: first.events += later.events
+        for later in found[1:]:
+            first.events += later.events
+            if more := later.metadata.get("citations"): first.metadata["citations"] = [*first.metadata.get("citations", []), *more]
         first.status = found[-1].status
         yield first
 
@@ -170,4 +182,10 @@ def _is_responses(value):
     fields += [one.get(name) for one, name in ((request, "input"), (response, "output")) if isinstance(one, dict)]
     return any(isinstance(field, list) and any(map(_is_item, field)) for field in fields)
 
-FORMATS = (LogFormat("responses", "items of the Responses API", _is_responses, stream_reader(response_sessions)),)
+_RESPONSE_ID = re.compile(r"(resp|gen|msg|chatcmpl)[-_]") # Not the name of a session
+
+def _joined(values, report):
+    def named(session): return None if _RESPONSE_ID.match(session.session_id or "") else session.session_id
+    return join_resent(((named(session), True, session) for session in response_sessions(values, report)), report)
+
+FORMATS = (LogFormat("responses", "items of the Responses API", _is_responses, stream_reader(_joined)),)

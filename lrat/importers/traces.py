@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ..core.settings import LratError
 from .report import ImportReport
 from .sessions import Event
-from .tools import parse_json
+from .results import parse_json
 
 # %% ../../nbs/importers/traces.ipynb #ffdaa096
 def group_pieces(

@@ -8,26 +8,34 @@ __all__ = ['FORMATS', 'with_our_tools', 'file_reader']
 # %% ../../nbs/importers/trajectory_files.ipynb #3fb8bd86
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from ..core.files import progress
 from ..data.published import import_published
-from ..evaluation.browsecomp import iterate_browsecomp
+from ..core.settings import InputError
+from ..evaluation.browsecomp import parse_browsecomp
 from .formats import LogFormat
-from .tools import Tool, to_step
-from ..trajectories.trajectory import BROWSE_TOOLS, SEARCH_TOOLS, Trajectory, iterate_trajectories, read_trajectory
+from .opens import SeenDocuments, call_steps
+from .tools import Tool
+from .values import NOT_JSON, source_values
+from ..trajectories.trajectory import BROWSE_TOOLS, SEARCH_TOOLS, Trajectory, parse_trajectory
 
 # %% ../../nbs/importers/trajectory_files.ipynb #403b6e00
 def with_our_tools(
     run:Trajectory, # Of another agent
     tools:dict[str,Tool], # What each of its tools does
     other_tools:Counter, # Counts the calls of tools that neither search nor open a document
+    note:Callable=lambda what, detail: None, # Takes what cannot be read
 )->Trajectory:
     "The trajectory with our names for the tools that search and open documents"
-    steps = [step if step.type != "tool_call" else dataclasses.replace(to_step(step.tool_name, step.arguments, step.output,
-             tools.get(step.tool_name, Tool("other"))), reasoning_content=step.reasoning_content) for step in run.steps]
-    names = {old.tool_name: new.tool_name for old, new in zip(run.steps, steps) if old.type == "tool_call"}
-    for step in steps: other_tools[step.tool_name] += step.type == "tool_call" and step.tool_name not in SEARCH_TOOLS | BROWSE_TOOLS
+    steps, names, seen = [], {}, SeenDocuments()
+    for step in run.steps:
+        if step.type != "tool_call": steps.append(step); continue
+        if not step.parallel: seen.begin_turn()
+        made = call_steps(seen, tools.get(step.tool_name, Tool("other")), step.tool_name, step.arguments, step.output, note=note)
+        made[0] = dataclasses.replace(made[0], reasoning_content=step.reasoning_content, parallel=step.parallel)
+        names[step.tool_name] = made[0].tool_name
+        steps += made
+        other_tools[made[0].tool_name] += made[0].tool_name not in SEARCH_TOOLS | BROWSE_TOOLS
     run = dataclasses.replace(run, steps=steps)
     for field in ("tool_call_counts", "tool_call_counts_all"):
         counts = Counter()
@@ -38,23 +46,36 @@ def with_our_tools(
 
 # %% ../../nbs/importers/trajectory_files.ipynb #57943e35
 def file_reader(
-    trajectories:Callable[[Path, list], Iterator[Trajectory]], # Path, list of what was skipped -> trajectories
+    parse:Callable[[dict, str], Trajectory], # Object and "file:line" -> trajectory; raises `InputError`
 )->Callable:
     "The `read` of a format whose files hold trajectories"
     def read(source, tools, report, other_tools):
-        skipped = []
-        for run in progress(trajectories(source, skipped), "importing"): yield f"{source.name}:{run.name}", with_our_tools(run, tools, other_tools)
-        for line in skipped: report.add("a trajectory that cannot be read", source.name, line)
+        for where, row in progress(_rows(source, _Notes(report)), "importing"):
+            if not isinstance(row, dict) or not _is_trajectory(row):
+                if not where.rpartition(":")[0].endswith(".manifest.json"): report.add("a value that is not a trajectory, left out", where, row)
+                continue
+            try: run = parse(row, where)
+            except InputError as error: report.add(_BROKEN, where, str(error).removeprefix(f"{where}: ")); continue
+            if all(step.type != "tool_call" for step in run.steps): report.add("a trajectory that holds its answer alone, without tool calls", where, run.query_id)
+            yield where, with_our_tools(run, tools, other_tools, lambda what, detail="": report.add(what, where, detail))
     return read
 
-def _read_files(source, skipped): return iterate_trajectories(source, skipped) if source.is_dir() else iter([read_trajectory(source)])
+_BROKEN = "a trajectory that cannot be read"
+
+class _Notes:
+    "A line that is not JSON is a trajectory that cannot be read"
+    def __init__(self, report): self.report = report
+    def add(self, what, where, detail=""): self.report.add(_BROKEN if what == NOT_JSON else what, where, detail)
+
+def _rows(source, report):
+    for where, value in source_values(source, report): yield from ((where, row) for row in (value if isinstance(value, list) else [value]))
 
 def _copy_pairs(source, out): return import_published("lrat-pairs", out, None if str(source) == "lrat-pairs" else [source])
 
 def _is_trajectory(value): return "result" in value and "query_id" in value
 
 FORMATS = (
-    LogFormat("runs", "trajectory files of any agent, and those that lrat serve records", _is_trajectory, file_reader(_read_files)),
-    LogFormat("browsecomp", "trajectories of BrowseComp-Plus as JSON lines, encrypted or not",
-              lambda value: _is_trajectory(value) and "status" in value, file_reader(iterate_browsecomp), priority=1, suffix=".jsonl"),
+    LogFormat("runs", "trajectory files of any agent, and those that lrat serve records", _is_trajectory, file_reader(parse_trajectory)),
+    LogFormat("browsecomp", "trajectories of BrowseComp-Plus, encrypted or not",
+              lambda value: _is_trajectory(value) and "status" in value, file_reader(parse_browsecomp), priority=1, suffix=".jsonl"),
     LogFormat("pairs", "published training pairs", lambda value: {"query", "pos", "neg"} <= value.keys(), convert=_copy_pairs))

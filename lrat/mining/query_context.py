@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from ..core.files import need, progress, read_jsonl
 from ..core.settings import InputError
-from ..trajectories.trajectory import Search, Trajectory, iterate_trajectories
+from ..trajectories.trajectory import Search, Trajectory, iterate_trajectories, turn_start
 
 # %% ../../nbs/mining/query_context.ipynb #aabe57fc
 def reasoning_before(
@@ -18,7 +18,7 @@ def reasoning_before(
     number:int, # Index of a step
 )->str:
     "What was written between the call before that step and the step itself"
-    parts = []
+    parts, number = [], turn_start(trajectory.steps, number) # Parallel calls follow from the same thoughts
     for step in reversed(trajectory.steps[:number]):
         if step.type == "tool_call": break
         if step.type == "reasoning": parts.append(str(step.output or ""))
@@ -31,7 +31,7 @@ def search_context(
     search:Search, # One of its searches
 )->dict: # question, earlier_queries, preceding_reasoning
     "What the agent knew beside its sub-query, under the names that files of pairs use"
-    earlier = [other.query for other in trajectory.searches() if other.step < search.step]
+    earlier = [other.query for other in trajectory.searches() if other.step < turn_start(trajectory.steps, search.step)]
     return {"question": trajectory.query or "", "earlier_queries": earlier,
             "preceding_reasoning": reasoning_before(trajectory, search.step)}
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['DIALECTS', 'SEARCH_TOOLS', 'BROWSE_TOOLS', 'STEP_TYPES', 'Step', 'Dialect', 'result_docids', 'format_results',
-           'format_document', 'thoughts', 'visible', 'Search', 'Browse', 'find_searches', 'reasoning_after',
-           'find_browses', 'Trajectory', 'file_metadata', 'read_trajectory', 'trajectory_name', 'write_trajectory',
-           'iterate_trajectories']
+           'format_document', 'thoughts', 'visible', 'Search', 'Browse', 'find_searches', 'turn_start',
+           'reasoning_after', 'find_browses', 'Trajectory', 'file_metadata', 'read_trajectory', 'parse_trajectory',
+           'trajectory_name', 'write_trajectory', 'iterate_trajectories']
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #7e1205af
 import json, re
@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from ..core.files import need, read_json, write_json
 from ..core.settings import InputError
+from .docids import normal_docid
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #8e716c68
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Step:
     arguments:dict|str|None=None # JSON text, as the files hold it, or the object
     output:str|list|None=None # Reasoning text, tool result or final answer
     reasoning_content:str|None=None # Thinking that a chat client keeps beside a message or call; it comes before it
+    parallel:bool=False # The message that made the call before this one made this call as well; known of imported logs
 
     def argument(self,
         names:Iterable[str], # Names of an argument, in order of preference
@@ -137,13 +139,23 @@ def find_searches(
         if queries: found.append(Search(number, str(queries[0]), tuple(result_docids(step.output))))
     return found
 
+# %% ../../nbs/trajectories/07_trajectory.ipynb #34fc4b63
+def turn_start(
+    steps:list[Step],
+    number:int, # Index of a call
+)->int: # The same index, unless the call was made in parallel with others
+    "Index of the first call that the same message made"
+    while number and steps[number].parallel: number -= 1
+    return number
+
 def reasoning_after(
     steps:list[Step],
     number:int, # Index of a step
 )->str: # One line for each piece
-    "Reasoning between that step and the next call; thinking inside a final answer counts"
-    pieces = []
-    for step in steps[number + 1:]:
+    "Reasoning between that step, or the calls in parallel with it, and the next call; thinking inside a final answer counts"
+    pieces, after = [], number + 1
+    while after < len(steps) and steps[after].parallel: after += 1
+    for step in steps[after:]:
         pieces.append(step.reasoning_content or "")
         if step.type == "tool_call": break
         text = str(step.output or "")
@@ -157,17 +169,24 @@ def find_browses(
     "Opened documents in order; a call that opens several gives one browse for each"
     searches, found = find_searches(steps), []
     for number, step in enumerate(steps):
-        before = [s for s in searches if s.step < number]
         docids = next(filter(None, (dialect.docids(step) for dialect in DIALECTS)), ())
+        if not docids: continue
+        before, start = [s for s in searches if s.step < number], turn_start(steps, number)
+        before.sort(key=lambda s: (s.step < start, s.step)) # The results of a parallel search were not there yet: last choice
         for docid in (_returned_docid(d, before) for d in docids):
             source = next((s for s in reversed(before) if docid in s.docids), None)
             found.append(Browse(number, docid, source, before[-1] if before else None, reasoning_after(steps, number)))
     return found
 
 def _returned_docid(docid, searches):
-    "The docid as the result lists write it: some agents put a prefix and a colon before it"
+    "The docid as the result lists write it: some agents put a prefix and a colon before it, or a fragment after an address"
     docid = str(docid).strip()
-    return docid if any(docid in s.docids for s in searches) else docid.rpartition(":")[2].strip()
+    bare = docid.rpartition(":")[2].strip()
+    for one in (docid, bare):
+        if any(one in s.docids for s in searches): return one
+    normal = normal_docid(docid)
+    if normal == docid and "://" not in docid: return docid
+    return next((d for s in reversed(searches) for d in s.docids if normal_docid(d) == normal), normal)
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #77df74a8
 @dataclass
@@ -212,15 +231,22 @@ def read_trajectory(
     path:str|Path, # A trajectory file
 )->Trajectory:
     "Read a trajectory; raises `InputError` naming the file and the step or field that is wrong"
-    row = read_json(path)
-    if not isinstance(row, dict): raise InputError(f"{path}: is a JSON {type(row).__name__}; a trajectory is an object with a 'result'")
-    steps = [_read_step(step, f"{path}: result[{n}]") for n, step in enumerate(need(row, "result", list, str(path)))]
+    return parse_trajectory(read_json(path), str(path), Path(path).stem)
+
+def parse_trajectory(
+    row, # A trajectory as its file holds it
+    where:str, # What errors call it
+    name:str="", # The file's name without .json
+)->Trajectory:
+    "The trajectory of a parsed file; raises `InputError` naming `where` and the step or field that is wrong"
+    if not isinstance(row, dict): raise InputError(f"{where}: is a JSON {type(row).__name__}; a trajectory is an object with a 'result'")
+    steps = [_read_step(step, f"{where}: result[{n}]") for n, step in enumerate(need(row, "result", list, where))]
     counts = {"metadata": file_metadata(row)} | {name: row.get(name) or {} for name in ("tool_call_counts", "tool_call_counts_all")}
-    for name, value in counts.items():
-        if not isinstance(value, dict): raise InputError(f"{path}: field {name!r} is {type(value).__name__}, not an object")
-    query_id = str(need(row, "query_id", (str, int), str(path)))
+    for field, value in counts.items():
+        if not isinstance(value, dict): raise InputError(f"{where}: field {field!r} is {type(value).__name__}, not an object")
+    query_id = str(need(row, "query_id", (str, int), where))
     return Trajectory(query_id, row.get("query"), str(row.get("status") or ""), steps, row.get("answer"), **counts,
-                      retrieved_docids=[str(d) for d in row.get("retrieved_docids") or []], name=Path(path).stem)
+                      retrieved_docids=[str(d) for d in row.get("retrieved_docids") or []], name=name)
 
 def _read_step(step, where):
     if not isinstance(step, dict): raise InputError(f"{where}: is {type(step).__name__}, but each step must be an object")
@@ -232,7 +258,7 @@ def _read_step(step, where):
         if not isinstance(step.get("arguments"), (str, dict, type(None))): need(step, "arguments", (str, dict), where)
     elif isinstance(output := step.get("output") or step.get("content") or step.get("summary"), list): # Some clients keep a list of texts
         output = "\n".join(str(part.get("text") or "") if isinstance(part, dict) else str(part) for part in output)
-    return Step(kind, step.get("tool_name"), step.get("arguments"), output, step.get("reasoning_content"))
+    return Step(kind, step.get("tool_name"), step.get("arguments"), output, step.get("reasoning_content"), step.get("parallel") is True)
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #b7422995
 def trajectory_name(
@@ -257,6 +283,7 @@ def _written(step):
     row = asdict(step)
     if isinstance(step.arguments, dict): row["arguments"] = json.dumps(step.arguments, ensure_ascii=False)
     if step.reasoning_content is None: del row["reasoning_content"]
+    if not step.parallel: del row["parallel"]
     return row
 
 def iterate_trajectories(
