@@ -16,7 +16,7 @@ needs_runs = pytest.mark.skipif(reference_runs() is None, reason=f"the reference
 def as_published(text):
     "The other way round: the model's folder, an indentation of two"
     run = json.loads(text)
-    run["metadata"]["model"] = f"/root/{run['metadata']['model']}"
+    run["metadata"]["model"] = f"/models/{run['metadata']['model']}"
     return json.dumps(run, ensure_ascii=False, indent=2)
 
 
