@@ -9,7 +9,7 @@ __all__ = ['CHAT_AGENTS', 'THINKING', 'AGENTS', 'AgentOptions', 'Agent', 'script
 # %% ../../nbs/agents/registry.ipynb #e56302c6
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from ..core.plugins import installed, load_installed
 from .actions import Policy
 from .chat import ChatPolicy
 from .presets import Preset, preset_for, read_own_prompt
@@ -82,7 +82,7 @@ AGENTS = {agent.name: agent for agent in (*map(script_agent, PERSONAS), *map(mod
 
 def agent_names()->list[str]:
     "Names of all agents, those of other packages included"
-    return [*AGENTS, *sorted({entry.name for entry in entry_points(group="lrat.agents")} - AGENTS.keys())]
+    return [*AGENTS, *installed("lrat.agents", AGENTS)]
 
 def find_agent(
     name:str, # Name of an agent, or of one of its models, with or without its owner on a hub
@@ -91,11 +91,8 @@ def find_agent(
     if name in AGENTS: return AGENTS[name]
     for agent in AGENTS.values():
         if agent.chat and name.rpartition("/")[2].lower() in map(str.lower, agent.chat.models): return agent
-    for entry in entry_points(group="lrat.agents", name=name):
-        try: found = entry.load()
-        except Exception as error: raise LratError(f"the agent {name!r} cannot be loaded from {entry.value} ({error}); fix that package") from error
-        if isinstance(found, Agent): return found
-        raise LratError(f"the agent {name!r} is a {type(found).__name__} in {entry.value}; it must be a lrat.agents.registry.Agent")
+    entry = installed("lrat.agents", AGENTS).get(name)
+    return entry and load_installed(entry, "agent", Agent)
 
 def agent_named(
     name:str, # As for `find_agent`, or any other name of a model

@@ -11,9 +11,9 @@ import functools, importlib, pkgutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from itertools import islice
 from pathlib import Path
+from ..core.plugins import installed, load_installed
 from ..core.files import progress
 from ..core.settings import InputError, LratError
 from .report import ImportReport, skip_unreadable
@@ -60,22 +60,18 @@ def _built_in():
     modules = [importlib.import_module(f"lrat.importers.{name}") for name in names]
     return {one.name: one for module in modules for one in getattr(module, "FORMATS", ())}
 
-def _installed(): return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
-
 def format_names()->list[str]:
     "Names of all formats, built-in and installed"
-    return sorted({*_built_in(), *_installed()})
+    return sorted({*_built_in(), *installed(ENTRY_POINTS)})
 
 def log_format(
     name:str, # Of a format
 )->LogFormat:
     "The record of a format; raises `LratError` that lists all names where there is none"
     if name in _built_in(): return _built_in()[name]
-    if name not in (installed := _installed()): raise LratError(f"unknown log format {name!r}; choose one of: {', '.join(format_names())}")
-    try: return installed[name].load()
-    except Exception as error:
-        raise LratError(f"the format {name!r} of the package {installed[name].dist.name} cannot be loaded ({type(error).__name__}: {error}); "
-                        "fix or uninstall that package") from None
+    entry = installed(ENTRY_POINTS, _built_in()).get(name)
+    if entry is None: raise LratError(f"unknown log format {name!r}; choose one of: {', '.join(format_names())}")
+    return load_installed(entry, "format", LogFormat)
 
 # %% ../../nbs/importers/formats.ipynb #ee00086a
 def _recognises(log_format, where, value):

@@ -9,9 +9,9 @@ __all__ = ['JUDGES', 'JUDGE_GROUP', 'LabelJudge', 'JudgeOptions', 'JudgeKind', '
 # %% ../../nbs/judging/command.ipynb #28fbfb51
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from fastcore.script import Param
+from ..core.plugins import installed, load_installed
 from ..core.files import digest, read_jsonl
 from ..core.settings import LratError
 from .ensemble import Ensemble
@@ -91,25 +91,21 @@ JUDGES = {
 }
 JUDGE_GROUP = "lrat.judges" # Entry points; each names a `JudgeKind`
 
-def _installed(): return {entry.name: entry for entry in entry_points(group=JUDGE_GROUP) if entry.name not in JUDGES}
-
 def judge_names()->list[str]:
     "How each judge is typed: the built-in ones, then the names of those that other packages install"
-    return [kind.usage for kind in JUDGES.values()] + sorted(_installed())
+    return [kind.usage for kind in JUDGES.values()] + list(installed(JUDGE_GROUP, JUDGES))
 
 def judges_help()->str:
     "All judges in a few words, for the command's help"
-    return "; ".join([f"{kind.usage} ({kind.help})" for kind in JUDGES.values()] + sorted(_installed()))
+    return "; ".join([f"{kind.usage} ({kind.help})" for kind in JUDGES.values()] + list(installed(JUDGE_GROUP, JUDGES)))
 
 def judge_kind(
     name:str, # Without an argument
 )->JudgeKind:
     "The registry's entry of that name, a built-in one first; raises `LratError` naming all judges, or for one that cannot be loaded"
     if name in JUDGES: return JUDGES[name]
-    if (entry := _installed().get(name)) is None: raise LratError(f"unknown judge {name!r}; choose one of: {', '.join(judge_names())}")
-    try: return entry.load()
-    except (ImportError, AttributeError) as error:
-        raise LratError(f"the judge {name!r} cannot be loaded from {entry.value} ({error}); repair or remove the package that adds it") from None
+    if (entry := installed(JUDGE_GROUP, JUDGES).get(name)) is None: raise LratError(f"unknown judge {name!r}; choose one of: {', '.join(judge_names())}")
+    return load_installed(entry, "judge", JudgeKind)
 
 # %% ../../nbs/judging/command.ipynb #c6d07a84
 def make_judge(

@@ -8,7 +8,7 @@ __all__ = ['ARTEFACTS', 'Artefact', 'all_artefacts', 'paper_artefacts', 'find_ar
 # %% ../../nbs/paper/artefacts.ipynb #73121980
 import functools, importlib, sys
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from ..core.plugins import installed, load_installed
 from ..core.settings import LratError
 
 # %% ../../nbs/paper/artefacts.ipynb #1bd6d815
@@ -107,10 +107,8 @@ ARTEFACTS = {artefact.id: artefact for artefact in (*_COMPARED, *_OBSERVED, *_TR
 @functools.cache
 def _installed(paths):
     found = {}
-    for entry in entry_points(group="lrat.artefacts"):
-        artefact = entry.load()
-        if not isinstance(artefact, Artefact):
-            raise LratError(f"entry point {entry.value!r} of lrat.artefacts is {type(artefact).__name__}, not an Artefact; correct that package")
+    for entry in installed("lrat.artefacts").values():
+        artefact = load_installed(entry, "artefact", Artefact)
         if artefact.id in ARTEFACTS or artefact.id in found:
             raise LratError(f"entry point {entry.value!r} of lrat.artefacts: the id {artefact.id!r} is taken; choose another id")
         found[artefact.id] = artefact

@@ -10,9 +10,9 @@ __all__ = ['KINDS', 'BuildRequest', 'Kind', 'installed_kinds', 'kind_of', 'build
 import dataclasses, functools, os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from fastcore.script import Param
+from ..core.plugins import installed, load_installed
 from .ann import APPROXIMATIONS, ApproximateRetriever, build_approximate, measured_recall, written_out
 from ..data.assets import ASSETS
 from .bm25 import B, K1, BM25Retriever, build_bm25
@@ -65,17 +65,16 @@ KINDS = {"bm25": Kind("word matching by Lucene", lambda r: build_bm25(r.corpus, 
 
 def installed_kinds()->dict: # Name to entry point
     "Kinds that other packages offer under the entry point group `lrat.retrievers`"
-    return {entry.name: entry for entry in entry_points(group="lrat.retrievers")}
+    return installed("lrat.retrievers", KINDS)
 
 def kind_of(
     name:str, # A key of `KINDS`, or of `installed_kinds()`
 )->Kind:
     "The kind of that name; raises `LratError` naming all there are"
     if name in KINDS: return KINDS[name]
-    installed = installed_kinds()
-    if name not in installed: raise LratError(f"unknown kind of index {name!r}; choose one of: {', '.join([*KINDS, *sorted(installed)])}")
-    try: found = installed[name].load()
-    except Exception as error: raise LratError(f"the kind {name!r} cannot be loaded from {installed[name].value} ({error}); fix or remove its package") from None
+    others = installed_kinds()
+    if name not in others: raise LratError(f"unknown kind of index {name!r}; choose one of: {', '.join([*KINDS, *others])}")
+    found = load_installed(others[name], "kind")
     return found if isinstance(found, Kind) else _simple_kind(found)
 
 def _simple_kind(opens):

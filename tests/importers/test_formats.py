@@ -54,7 +54,7 @@ def test_a_package_adds_a_format(installed):
 def test_an_importer_that_cannot_be_loaded_is_one_line(tmp_path, monkeypatch):
     install(tmp_path, "import none_such")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(LratError, match=r"the format 'diary' of the package diary-logs cannot be loaded \(ModuleNotFoundError.*fix or uninstall"): log_format("diary")
+    with pytest.raises(LratError, match=r"the format 'diary' cannot be loaded from diary_logs:DIARY \(ModuleNotFoundError.*fix or remove the package diary-logs"): log_format("diary")
     (tmp_path/"log.jsonl").write_text(json.dumps({"id": "q", "messages": talk()}))
     assert formats.find_format(tmp_path/"log.jsonl", "chat").name == "chat" # Others work as before
 

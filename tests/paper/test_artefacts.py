@@ -98,7 +98,7 @@ def test_lrat_run_finds_the_notebook_of_an_installed_artefact(installed, tmp_pat
 
 def test_an_entry_point_that_is_no_artefact_or_takes_a_name_is_refused(installed, tmp_path):
     installed("artefact = 1\n")
-    with pytest.raises(LratError, match="'other_study:artefact' of lrat.artefacts is int"): all_artefacts()
+    with pytest.raises(LratError, match="is a int in other_study:artefact; it must be a lrat.paper.artefacts.Artefact"): all_artefacts()
     assert find_artefact("fig1").id == "fig1" # Those of this package are not looked for
 
 
