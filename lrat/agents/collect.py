@@ -6,17 +6,16 @@
 __all__ = ['FREE', 'OUTAGE', 'collection_metadata', 'collect', 'open_policy', 'collect_command']
 
 # %% ../../nbs/agents/10_collect.ipynb #09e32373
-import contextlib, dataclasses, functools, json, os
+import dataclasses, functools, json, os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from fastcore.script import Param, store_true
-from filelock import FileLock, Timeout
 from .actions import Budget, Policy
 from .loop import run_agents
 from .presets import PRESETS, Preset, preset_for
 from .registry import THINKING, agent_named, agent_names, open_agent
-from ..core.files import progress, to_json, write_json
+from ..core.files import folder_lock, progress, to_json, write_json
 from ..core.settings import AgentSettings, InputError, LratError, code_version
 from ..data.questions import Question, read_questions
 from ..llm.http import short_pauses
@@ -66,18 +65,6 @@ def _same(path, before, now):
             raise LratError(f"{path}: was made with {name} = {before.get(name)!r}, but now {name} = {now.get(name)!r}; "
                             "use the earlier settings, or another folder")
 
-# %% ../../nbs/agents/10_collect.ipynb #9cb922cb
-@contextlib.contextmanager
-def _alone(out):
-    "Hold the folder's lock, and remove what a killed process left half-written"
-    try: out.mkdir(parents=True, exist_ok=True)
-    except OSError as error: raise LratError(f"{out}: the folder cannot be created ({error.strerror}); name another") from None
-    try:
-        with FileLock(out/".lock", timeout=0):
-            for part in out.glob(".*.part"): part.unlink()
-            yield
-    except Timeout: raise LratError(f"{out}: another collection is writing there; wait for it or choose another folder") from None
-
 # %% ../../nbs/agents/10_collect.ipynb #d4d96c7f
 def collect(
     questions:Iterable[Question],
@@ -97,7 +84,7 @@ def collect(
         raise LratError(f"{policy.concurrency} concurrent requests need as many questions in progress, not {batch_size}; raise the batch size")
     name = tokenizer if isinstance(tokenizer, str) else tokenizer.__name__
     settings = collection_metadata(retriever, policy, budget, name)
-    with _alone(out), short_pauses():
+    with folder_lock(out, "collection"), short_pauses():
         statuses, failed, broken = _finished(out, questions, settings)
         did = {"kept": len(statuses), "collected": 0, "retried": len(failed), "set_aside": broken}
         missing = [q for q in questions if q.query_id not in statuses]

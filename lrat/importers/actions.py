@@ -76,10 +76,7 @@ def action_sessions(
     where:str, # "file:line"
     report:ImportReport, # Takes what cannot be read
 )->Iterator[Session]:
-    "The session of one record, or those of a list"
-    if isinstance(value, list):
-        for one in value: yield from action_sessions(one, where, report)
-        return
+    "The session of one record"
     rows = _actions(value) if isinstance(value, dict) else None
     if rows is None: report.add("a value without a list of actions", where, value); return
     events = []

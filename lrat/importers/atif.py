@@ -47,9 +47,6 @@ def atif_sessions(
     within:str|None=None, # The trajectory whose helper this is
 )->Iterator[Session]:
     "A trajectory, then those of its helpers"
-    if isinstance(value, list):
-        for one in value: yield from atif_sessions(one, where, report)
-        return
     if not isinstance(value, dict) or not _is_atif(value):
         report.add("a value that is not an ATIF trajectory", where, value)
         return

@@ -9,8 +9,7 @@ __all__ = ['MANIFEST', 'import_trajectories', 'import_command']
 from collections import Counter
 from pathlib import Path
 from fastcore.script import Param
-from ..agents.collect import _alone
-from ..core.files import write_json
+from ..core.files import folder_lock, write_json
 from ..core.settings import InputError, LratError
 from .folder import TrajectoryFolder
 from .formats import find_format, format_names, recognise
@@ -31,7 +30,7 @@ def import_trajectories(
     if not found.read: raise LratError(f"the format {found.name!r} holds no trajectories; use lrat import on the command line")
     if not source.exists(): raise InputError(f"{source}: there is no such file or folder")
     report, other_tools = ImportReport(), Counter()
-    with _alone(out):
+    with folder_lock(out, "import"):
         folder = TrajectoryFolder(out, found.name, report)
         for where, run in found.read(source, tools, report, other_tools): folder.add(where, run)
         searches, browses = (sum(row[n] for row in folder.counts.values()) for n in (0, 1))

@@ -47,8 +47,11 @@ def stream_reader(
 def value_reader(
     sessions:Callable[[object, str, ImportReport], Iterator[Session]], # Value, "file:line", report -> sessions
 )->Callable:
-    "The `read` of a format in which one value holds whole sessions"
-    return stream_reader(lambda values, report: (session for where, value in values for session in skip_unreadable(sessions, value, where, report)))
+    "The `read` of a format in which one value holds whole sessions, or is a list of such values"
+    return stream_reader(lambda values, report: (session for where, value in values for one in _each(value)
+                                                 for session in skip_unreadable(sessions, one, where, report)))
+
+def _each(value): return (inner for one in value for inner in _each(one)) if isinstance(value, list) else (value,)
 
 # %% ../../nbs/importers/formats.ipynb #7bbe8887
 ENTRY_POINTS = "lrat.importers"

@@ -49,10 +49,7 @@ def transcript_sessions(
     where:str, # "file:line"
     report:ImportReport, # Takes what cannot be read
 )->Iterator[Session]:
-    "The session of one record, or those of a list"
-    if isinstance(value, list):
-        for one in value: yield from transcript_sessions(one, where, report)
-        return
+    "The session of one record"
     text = transcript_text(value) if isinstance(value, dict) else None
     if text is None: report.add("a value without a text that holds calls", where, value); return
     events = TaggedReader(where, report).turn(text)
