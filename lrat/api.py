@@ -7,7 +7,8 @@ __all__ = ['SHOWN', 'Record', 'load_corpus', 'Index', 'Hits', 'build_index', 'op
            'collect', 'judge', 'mine', 'Model', 'train', 'Scores', 'Comparisons', 'evaluate', 'compare']
 
 # %% ../nbs/api.ipynb #fbffeb34
-import html, inspect, os
+import functools, html, inspect, os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fastcore.basics import patch
@@ -42,8 +43,7 @@ class Record:
         "What a notebook shows of it, a dictionary for each row"
         return iter(())
 
-    def __repr__(self):
-        return f"{type(self).__name__}({str(self.path)!r}{', ' if self.summary() else ''}{self.summary()})"
+    def __repr__(self): return f"{type(self).__name__}({', '.join(filter(None, [repr(str(self.path)), self.summary()]))})"
 
     def _repr_html_(self): return _as_html(f"<b>{type(self).__name__}</b> {html.escape(str(self.path))}", self.summary(), self.rows())
 
@@ -81,18 +81,14 @@ class Index(Record):
     @property
     def retriever(self)->Retriever:
         "The opened index"
-        return _opened(str(self.path.resolve()))
+        return _opened(self.path.resolve(), os.stat(self.path/"index.json").st_mtime_ns if (self.path/"index.json").is_file() else 0)
 
     def search(self, query:str, k:int=10)->"Hits":
         "The k best documents for one query"
         return Hits(query, tuple(self.retriever.search(query, k)), self.retriever)
 
-_OPENED = {} # The retriever of each index that was searched, by path
-
-def _opened(path):
-    state = os.stat(Path(path)/"index.json").st_mtime_ns
-    if _OPENED.get(path, (None,))[0] != state: _OPENED[path] = state, indexes.open_index(path)
-    return _OPENED[path][1]
+@functools.lru_cache(maxsize=4) # Several may be compared; all that were ever searched would fill the memory
+def _opened(path, state): return indexes.open_index(path)
 
 # %% ../nbs/api.ipynb #486fd9f5
 @dataclass(frozen=True)
@@ -128,10 +124,10 @@ def _path(value):
 
 def _call(command, *positional, **options):
     "Call a command's function with paths in place of records; a parameter that takes a list takes one value as well"
-    bound = inspect.signature(command).bind(*map(_path, positional), **{name: _path(value) for name, value in options.items()})
+    signature = inspect.signature(command)
+    bound = signature.bind(*map(_path, positional), **{name: _path(value) for name, value in options.items()})
     for name, value in bound.arguments.items():
-        annotation = inspect.signature(command).parameters[name].annotation
-        if getattr(annotation, "nargs", None) and isinstance(value, str): bound.arguments[name] = [value]
+        if getattr(signature.parameters[name].annotation, "nargs", None) and isinstance(value, str): bound.arguments[name] = [value]
     return command(*bound.args, **bound.kwargs)
 
 @delegates(indexes.index_command, but=["source"])
@@ -172,8 +168,8 @@ class Verdicts(Record):
         return ({name: row.get(name) for name in ("run", "step", "docid", "verdict", "judge")} for _, row in read_jsonl(self.path))
 
     def summary(self)->str:
-        found = [row["verdict"] for row in self.rows()]
-        return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in sorted(set(found), key=found.index)) or "no verdict"
+        found = Counter(row["verdict"] for row in self.rows())
+        return ", ".join(f"{count} {verdict}" for verdict, count in found.items()) or "no verdict"
 
 @dataclass(frozen=True, repr=False)
 class Pairs(Record):
@@ -256,7 +252,7 @@ class Comparisons:
     results:tuple[Comparison,...]
 
     def __iter__(self)->Iterator[Comparison]: return iter(self.results)
-    def __getitem__(self, metric:str)->Comparison: return next(result for result in self.results if result.metric == metric)
+    def __getitem__(self, metric:str)->Comparison: return {result.metric: result for result in self.results}[metric]
     def __repr__(self): return "\n".join(map(str, self.results))
 
     def rows(self)->Iterator[dict]:

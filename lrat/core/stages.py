@@ -35,17 +35,23 @@ def _code(source):
     return ast.unparse(tree)
 
 @functools.cache
+def _read_module(name):
+    "Code of a module, and the names of those that it imports"
+    folder = Path(importlib.import_module("lrat").__file__).parent
+    source = folder.joinpath(*name.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")
+    return _code(source), _imported(source, name.rpartition(".")[0])
+
+@functools.cache
 def module_version(
     module:str, # Name of a module of this package, such as `lrat.mining.mine`
 )->str: # 64 hex digits
     "Hash of the code, without comments and docstrings, of `module` and of all modules of this package that it needs"
-    folder, seen, queue = Path(importlib.import_module("lrat").__file__).parent, {}, [module]
+    seen, queue = {}, [module]
     while queue:
         name = queue.pop()
         if name in seen: continue
-        source = folder.joinpath(*name.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")
-        seen[name] = _code(source)
-        queue += _imported(source, name.rpartition(".")[0])
+        seen[name], needed = _read_module(name)
+        queue += needed
     return digest(dict(sorted(seen.items())))
 
 # %% ../../nbs/core/stages.ipynb #cdd76873

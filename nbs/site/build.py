@@ -2,7 +2,7 @@
 
     python nbs/site/build.py OUT      # writes OUT/html; every warning of Sphinx is an error
 """
-import dataclasses, importlib, inspect, json, re, shutil, subprocess, sys
+import dataclasses, functools, importlib, inspect, json, re, shutil, subprocess, sys
 from pathlib import Path
 
 from fastcore.docments import docments
@@ -137,7 +137,7 @@ def command_page(command, parser):
 def write_reference(out):
     folder = out/"reference"
     folder.mkdir(parents=True, exist_ok=True)
-    modules = sorted(module for path in notebooks() if (module := module_name(path)))
+    modules = sorted(library())
     groups = {"api": [m for m in modules if "." not in m]} | {name: [m for m in modules if m.startswith(f"{name}.")] for name in PACKAGES}
     groups = {name: found for name, found in groups.items() if found}
     for name, found in groups.items():
@@ -148,14 +148,16 @@ def write_reference(out):
     (folder/"overview.md").write_text("\n".join(lines), encoding="utf-8")
 
 
-def module_name(path):
-    found = re.search(r"#\|\s*default_exp ([\w.]+)", path.read_text(encoding="utf-8"))
-    return found and found[1]
+@functools.cache
+def library():
+    "The notebook of each module"
+    texts = ((path, re.search(r"#\|\s*default_exp ([\w.]+)", path.read_text(encoding="utf-8"))) for path in notebooks())
+    return {found[1]: path for path, found in texts if found}
 
 
 def module_lines(module):
     source = importlib.import_module(f"lrat.{module}")
-    path = next(p for p in notebooks() if module_name(p) == module).relative_to(NBS)
+    path = library()[module].relative_to(NBS)
     yield from (f"## lrat.{module}", "", (source.__doc__ or "").strip(), "", f"Explained in [{path.stem}](../{path}).", "")
     for name in source.__all__:
         value = getattr(source, name)
