@@ -7,6 +7,7 @@ from lrat.agents.registry import AGENTS, Agent, agent_named, agent_names, open_a
 from lrat.agents.scripted import PERSONAS
 from lrat.core.settings import LratError
 from lrat.trajectories.trajectory import read_trajectory
+from lrat.testing.package import write_package
 from small_agents import Words
 
 SOURCE = '''
@@ -19,11 +20,8 @@ NOT_ONE = Plain
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
     "A package beside ours with three entry points: an agent, something else, and one that cannot be imported"
-    (tmp_path/"elsewhere.py").write_text(SOURCE)
-    info = tmp_path/"elsewhere-1.0.dist-info"
-    info.mkdir()
-    (info/"METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
-    (info/"entry_points.txt").write_text("[lrat.agents]\nplain = elsewhere:PLAIN\nnot-one = elsewhere:NOT_ONE\nlost = nowhere:AGENT\npatient = elsewhere:PLAIN\n")
+    write_package(tmp_path, "elsewhere", SOURCE, {"lrat.agents": {
+        "plain": "elsewhere:PLAIN", "not-one": "elsewhere:NOT_ONE", "lost": "nowhere:AGENT", "patient": "elsewhere:PLAIN"}})
     monkeypatch.syspath_prepend(str(tmp_path))
     yield
     sys.modules.pop("elsewhere", None)

@@ -7,6 +7,7 @@ import pytest
 from lrat.core.settings import LratError
 from lrat.importers import formats
 from lrat.importers.formats import format_names, log_format, recognise
+from lrat.testing.package import write_package
 
 LRAT = Path(sys.executable).parent/"lrat"
 DIARY = '''from lrat.importers.chat import message_reader
@@ -16,13 +17,9 @@ DIARY = LogFormat("diary", "records of the agent Diary", lambda value: "turns" i
 '''
 
 
-def install(folder, code=DIARY):
+def install(folder, code=DIARY, name="diary"):
     "A package with one importer, as pip would leave it in `folder`"
-    (folder/"diary_logs.py").write_text(code)
-    info = folder/"diary_logs-1.0.dist-info"
-    info.mkdir()
-    (info/"METADATA").write_text("Metadata-Version: 2.1\nName: diary-logs\nVersion: 1.0\n")
-    (info/"entry_points.txt").write_text("[lrat.importers]\ndiary = diary_logs:DIARY\n")
+    write_package(folder, "diary_logs", code, {"lrat.importers": {name: "diary_logs:DIARY"}})
 
 
 @pytest.fixture
@@ -54,14 +51,13 @@ def test_a_package_adds_a_format(installed):
 def test_an_importer_that_cannot_be_loaded_is_one_line(tmp_path, monkeypatch):
     install(tmp_path, "import none_such")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(LratError, match=r"the format 'diary' cannot be loaded from diary_logs:DIARY \(ModuleNotFoundError.*fix or remove the package diary-logs"): log_format("diary")
+    with pytest.raises(LratError, match=r"the format 'diary' cannot be loaded from diary_logs:DIARY \(ModuleNotFoundError.*fix or remove the package diary_logs"): log_format("diary")
     (tmp_path/"log.jsonl").write_text(json.dumps({"id": "q", "messages": talk()}))
     assert formats.find_format(tmp_path/"log.jsonl", "chat").name == "chat" # Others work as before
 
 
 def test_a_package_does_not_replace_a_built_in_format(tmp_path, monkeypatch):
-    install(tmp_path, DIARY.replace('"diary"', '"chat"'))
-    (tmp_path/"diary_logs-1.0.dist-info"/"entry_points.txt").write_text("[lrat.importers]\nchat = diary_logs:DIARY\n")
+    install(tmp_path, DIARY.replace('"diary"', '"chat"'), "chat")
     monkeypatch.syspath_prepend(tmp_path)
     assert log_format("chat").description == "chat messages"
     sys.modules.pop("diary_logs", None)

@@ -6,6 +6,7 @@ import pytest
 
 from lrat.core.settings import LratError
 from lrat.judging.command import JUDGES, judge_names, make_judge
+from lrat.testing.package import write_package
 from small_trajectories import rows, write_runs
 
 MODULE = """
@@ -28,12 +29,8 @@ LONG_NOTES = JudgeKind("long-notes:WORDS", "yes to notes of so many words", lamb
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     "Another package, as pip would install it"
-    site = tmp_path/"site"
-    (site/"long_notes-1.0.dist-info").mkdir(parents=True)
-    (site/"long_notes.py").write_text(MODULE)
-    (site/"long_notes-1.0.dist-info"/"METADATA").write_text("Metadata-Version: 2.1\nName: long-notes\nVersion: 1.0\n")
-    (site/"long_notes-1.0.dist-info"/"entry_points.txt").write_text(
-        "[lrat.judges]\nlong-notes = long_notes:LONG_NOTES\nbroken = no_such_module:JUDGE\nrule = long_notes:LONG_NOTES\n")
+    site = write_package(tmp_path/"site", "long_notes", MODULE, {"lrat.judges": {
+        "long-notes": "long_notes:LONG_NOTES", "broken": "no_such_module:JUDGE", "rule": "long_notes:LONG_NOTES"}})
     monkeypatch.syspath_prepend(str(site))
     return site
 

@@ -12,6 +12,7 @@ from lrat.paper.report import build_report
 from lrat.paper.results import load_results, make_artefact, record, result_row
 from lrat.paper.runner import find_notebooks
 from lrat.pipeline.pipeline import Pipeline
+from lrat.testing.package import write_package
 
 FUNCTIONS = ("rows", "figure", "printed", "plan", "claim", "pipeline")
 SCORED = ("table2", "fig1", "fig7", "fig8a", "fig8b", "fig9b", "table3", "query_forms", "negative_tiers", "forgetting", "another_agent")
@@ -55,11 +56,7 @@ def test_each_artefact_can_be_rehearsed(artefact, project):
 def installed(tmp_path, monkeypatch):
     "A package that registers an artefact, as pip would leave it"
     def install(record, name="other_study"):
-        (tmp_path/f"{name}.py").write_text(record)
-        metadata = tmp_path/f"{name}-1.0.dist-info"
-        metadata.mkdir()
-        (metadata/"METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (metadata/"entry_points.txt").write_text(f"[lrat.artefacts]\nit = {name}:artefact\n")
+        write_package(tmp_path, name, record, {"lrat.artefacts": {"it": f"{name}:artefact"}})
         monkeypatch.syspath_prepend(str(tmp_path))
     yield install
     for name in [name for name in sys.modules if name.startswith("other_study")]: del sys.modules[name]

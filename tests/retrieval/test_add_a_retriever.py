@@ -7,6 +7,7 @@ from lrat.core.settings import LratError
 from lrat.retrieval.index import KINDS, build_index, index_command, installed_kinds, kind_of, open_index
 from lrat.retrieval.retriever import Retriever
 from lrat.testing.museum import write_museum
+from lrat.testing.package import write_package
 
 SOURCE = '''
 from lrat.retrieval.index import Kind
@@ -32,12 +33,8 @@ RECORD = Kind("a record", lambda request: {"recall": .5, "k": 1, "queries": 2}, 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     "A package of somebody else's, as `pip` would leave it"
-    folder = tmp_path/"site"
-    (folder/"others-1.dist-info").mkdir(parents=True)
-    (folder/"others_of_lrat.py").write_text(SOURCE)
-    (folder/"others-1.dist-info"/"METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1\n")
-    (folder/"others-1.dist-info"/"entry_points.txt").write_text(
-        "[lrat.retrievers]\nreversed = others_of_lrat:Reversed\nbuilt = others_of_lrat:Built\nrecord = others_of_lrat:RECORD\nbroken = others_of_lrat:Gone\n")
+    folder = write_package(tmp_path/"site", "others_of_lrat", SOURCE, {"lrat.retrievers": {
+        "reversed": "others_of_lrat:Reversed", "built": "others_of_lrat:Built", "record": "others_of_lrat:RECORD", "broken": "others_of_lrat:Gone"}})
     monkeypatch.syspath_prepend(str(folder))
     yield folder
     sys.modules.pop("others_of_lrat", None)
@@ -81,6 +78,6 @@ def test_errors_list_every_kind_and_name_what_is_broken(package):
 
 
 def test_a_built_in_kind_cannot_be_replaced(package):
-    entries = package/"others-1.dist-info"/"entry_points.txt"
+    entries = package/"others_of_lrat-1.0.dist-info"/"entry_points.txt"
     entries.write_text(entries.read_text() + "bm25 = others_of_lrat:Reversed\n")
     assert kind_of("bm25") is KINDS["bm25"]
