@@ -5,8 +5,8 @@ import pytest
 from paths import ROOT
 
 # A package imports itself and what stands before it; `importers` and `serving`, and `paper` and `bench`, do not see each other
-ORDER = ["core", "data", "llm", "trajectories", "testing", "retrieval", "agents", "judging", "mining", "evaluation", "training",
-         ("importers", "serving"), "pipeline", ("paper", "bench")]
+ORDER = ["core", "data", "llm", "trajectories", "retrieval", "agents", "judging", "mining", "evaluation", "training",
+         ("importers", "serving"), "pipeline", "testing", ("paper", "bench")]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in ([names] if isinstance(names, str) else names)}
 EXPERIMENTS = sorted((ROOT/"nbs"/"experiments").glob("*.ipynb")) + sorted((ROOT/"nbs"/"ablations").glob("*.ipynb"))
 CELL_LINES, UNSHOWN_LINES, MODULE_LINES, FUNCTION_LINES = 40, 60, 300, 40
@@ -84,6 +84,11 @@ def top_imports(module):
     for node in ast.parse(source_of(module)).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.level:
             yield ".".join([*package[:len(package) + 1 - node.level], node.module])
+
+
+@pytest.mark.parametrize("module", [module for module in LIBRARY if not module.startswith("testing.")])
+def test_nothing_but_examples_and_tests_uses_lrat_testing(module):
+    assert not [other for other in imports(module) if other.startswith("testing.")]
 
 
 @pytest.mark.parametrize("package", sorted(RANK))

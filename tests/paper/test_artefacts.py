@@ -7,7 +7,7 @@ from lrat.core.settings import LratError, load_settings
 from lrat.paper.artefacts import ARTEFACTS, Artefact, all_artefacts, find_artefact, paper_artefacts
 from lrat.paper.claims import summarise, what_came_out
 from lrat.paper.plan import make_plan
-from lrat.paper.rehearsal import rehearse
+from lrat.testing.invented_scores import invent_scores
 from lrat.paper.report import build_report
 from lrat.paper.results import load_results, make_artefact, record, result_row
 from lrat.paper.runner import find_notebooks
@@ -42,8 +42,8 @@ def test_an_unknown_artefact_is_refused_with_the_names_there_are():
 
 
 @pytest.mark.parametrize("artefact", SCORED)
-def test_each_artefact_can_be_rehearsed(artefact, project):
-    rows, figure = make_artefact(artefact, project, rehearse(find_artefact(artefact).load("pipeline")(project)))
+def test_each_artefact_can_be_drawn_from_invented_scores(artefact, project):
+    rows, figure = make_artefact(artefact, project, invent_scores(find_artefact(artefact).load("pipeline")(project)))
     assert {r["artefact"] for r in rows} == {artefact} and load_results("smoke", own=True)[artefact]["rows"] == rows
     assert bool(figure) == bool(find_artefact(artefact).figure) and (not figure or figure.stem.name == artefact)
     text = what_came_out(project, artefact).text
@@ -77,7 +77,7 @@ def test_a_package_adds_an_artefact_by_an_entry_point(installed, project, tmp_pa
     notebook.write_text("{}")
     installed(RECORD.replace("NOTEBOOK", repr(str(notebook))))
     assert list(all_artefacts()) == [*ARTEFACTS, "shoe_size"] and "shoe_size" not in paper_artefacts()
-    rows, figure = make_artefact("shoe_size", project, rehearse(Pipeline(project)))
+    rows, figure = make_artefact("shoe_size", project, invent_scores(Pipeline(project)))
     assert figure is None and load_results("smoke") == {} and load_results("smoke", own=True)["shoe_size"]["rows"] == rows
     page = build_report("smoke").read_text()
     assert '<section id="shoe_size"' in page and page.index('id="judge_audit"') < page.index('id="shoe_size"')
