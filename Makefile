@@ -38,7 +38,7 @@ smoke: setup ## the same in minutes, to see that every stage works; its numbers 
 test: setup ## check the notebooks and run every test
 	$(BIN)/python tests/check_notebooks.py
 	$(BIN)/nbdev_test --n_workers 2 --do_print
-	$(BIN)/python -m pytest -q tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests # Two files at a time, since imports and Java wait most of the time
 
 vllm: setup ## make the environment of the live tests' server: vLLM on a CPU (about 3 GB)
 	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
