@@ -75,25 +75,26 @@ def run_stage(
     inputs:dict[str, "Stage|Path|list"]|None=None, # Earlier stages and files, or lists of them, by argument name
     root:Path|None=None, # Folder that holds all stages; default `results/stages` of the project
     made_by:tuple[str,...]=(), # Modules of this package that do the work: they and what they import count, beside the function
+    addresses:dict|None=None, # Values that change no result, such as a server's URL; passed on, but not part of the key
 )->Stage:
     "The finished stage: found if the same was made before, else made now"
     root = Path(root or project_root()/"results"/"stages")
-    parameters, inputs = parameters or {}, inputs or {}
+    parameters, inputs, addresses = parameters or {}, inputs or {}, addresses or {}
     key = digest({"name": name, "function": function.__qualname__, "parameters": parameters,
                   "inputs": {k: _identity(v) for k, v in inputs.items()}, "code": [inspect.getsource(function), *(module_version(module) for module in made_by)]})
     folder = root/f"{name}-{key[:10]}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(root/f".{folder.name}.lock"):
-        if not (folder/"stage.json").is_file(): _make(folder, name, key, function, parameters, inputs)
+        if not (folder/"stage.json").is_file(): _make(folder, name, key, function, parameters, inputs, addresses)
         done = read_json(folder/"stage.json")
         if done["key"] != key: raise LratError(f"{folder}: holds another stage; delete it and run again")
         return Stage(name, folder, key, done["seconds"])
 
-def _make(folder, name, key, function, parameters, inputs):
+def _make(folder, name, key, function, parameters, inputs, addresses):
     print(f"{name}: running", file=sys.stderr, flush=True)
     attempt = folder/".seconds.json"
     before, start = read_json(attempt) if attempt.is_file() else 0, time.time()
-    try: function(out=folder, **{k: _folders(v) for k, v in inputs.items()}, **parameters)
+    try: function(out=folder, **{k: _folders(v) for k, v in inputs.items()}, **parameters, **addresses)
     except BaseException:
         write_json(attempt, round(before + time.time() - start, 1))
         raise

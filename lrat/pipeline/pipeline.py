@@ -45,12 +45,14 @@ class Pipeline:
         self.settings, self.root, self.systems = settings, root, systems(settings.evaluation)
         self.used, self.edges = {}, {} # Stages by name, and the names of their inputs
         self._first, self._suffix = None, "" # Of another encoder: the pipeline that its pairs come from, and the end of its names
-        self._retriever, self._agent = (_plain(group) for group in (settings.retriever, settings.agent))
+        self._retriever = _plain(settings.retriever)
+        self._agent = {name: value for name, value in _plain(settings.agent).items() if name != "endpoint"} # Where a model is served changes no result
 
-    def _stage(self, name, function, modules, parameters, **inputs):
-        "The stage that `function` makes; `modules` are those that do the work, without `lrat.`"
+    def _stage(self, name, function, modules, parameters, asks=False, **inputs):
+        "The stage that `function` makes; `modules` are those that do the work, without `lrat.`; `asks` gives it the models' server"
         if name.partition("-")[0] in ("index", "runs", "model", "ranking"): name += self._suffix # What depends on the encoder
-        stage = run_stage(name, function, parameters, inputs, self.root, made_by=tuple(f"lrat.{m}" for m in modules.split()))
+        addresses = {"endpoint": self.settings.agent.endpoint} if asks else None
+        stage = run_stage(name, function, parameters, inputs, self.root, tuple(f"lrat.{m}" for m in modules.split()), addresses)
         flat = (one for value in inputs.values() for one in (value if isinstance(value, list) else [value]))
         self.used[name], self.edges[name] = stage, [one.name for one in flat]
         return stage
@@ -151,13 +153,13 @@ def index(self:Pipeline,
                        **({"model": model} if model else {}))
 
 # %% ../../nbs/pipeline/21_pipeline.ipynb #564d8056
-def make_runs(out, data, index, questions, policy, rounds, retriever, agent, seed, part=(0, 1), shuffle=None):
+def make_runs(out, data, index, questions, policy, rounds, retriever, agent, seed, endpoint, part=(0, 1), shuffle=None):
     "One policy's trajectories over one index, a file a question; for a part of the questions, or with shuffled lists, where asked"
     settings, opened = RetrieverSettings(**retriever), open_index(index/"index")
     budget = Budget(rounds, settings.k, settings.snippet_tokens, settings.browse_tokens)
     asked = read_questions(data/f"{questions}.tsv")[part[0]::part[1]]
     if shuffle is not None: opened = Shuffled(opened, shuffle)
-    collect(asked, opened, open_policy(policy, opened.corpus, AgentSettings(**agent), seed=seed), out/"runs", budget)
+    collect(asked, opened, open_policy(policy, opened.corpus, AgentSettings(**agent, endpoint=endpoint), seed=seed), out/"runs", budget)
 
 @patch
 def trajectories(self:Pipeline,
@@ -180,7 +182,7 @@ def trajectories(self:Pipeline,
     if shuffle is not None: chosen["shuffle"] = shuffle
     return self._stage(name, make_runs, "agents.collect agents.scripted retrieval.index evaluation.position_bias",
         chosen | {"questions": about.stem, "policy": policy, "rounds": rounds, "retriever": self._retriever | ({"k": k} if k else {}),
-                  "agent": self._agent, "seed": self.settings.seed}, data=self.data(), index=self.index(system, seed, about.corpus))
+                  "agent": self._agent, "seed": self.settings.seed}, asks=True, data=self.data(), index=self.index(system, seed, about.corpus))
 
 # %% ../../nbs/pipeline/21_pipeline.ipynb #63252bb1
 def make_verdicts(out, runs, judge, endpoint, model):
@@ -192,7 +194,7 @@ def verdicts(self:Pipeline, runs:Stage)->Stage:
     "Verdicts on the documents opened in some trajectories"
     mining = self.settings.mining
     return self._stage(runs.name.replace("runs", "verdicts", 1), make_verdicts, "judging.command",
-                       {"judge": mining.judge, "endpoint": self.settings.agent.endpoint, "model": mining.judge_model}, runs=runs)
+                       {"judge": mining.judge, "model": mining.judge_model}, asks=True, runs=runs)
 
 @patch
 def collected(self:Pipeline, system:str, seed:int=0)->list[Stage]:
@@ -294,7 +296,7 @@ def answers(self:Pipeline, benchmark:str, runs:Stage)->Stage|None:
     about, model = BENCHMARKS[benchmark], self.settings.evaluation.answer_judge
     if model == "rule" or not about.answers: return None
     return self._stage(runs.name.replace("runs", "answers", 1), make_answers, "judging.answers",
-                       {"questions": about.stem, "endpoint": self.settings.agent.endpoint, "model": model}, data=self.data(), runs=runs)
+                       {"questions": about.stem, "model": model}, asks=True, data=self.data(), runs=runs)
 
 @patch
 def scores(self:Pipeline, benchmark:str, policy:str, system:str, seed:int=0, k:int|None=None)->ScoreTable:
