@@ -14,7 +14,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup reproduce smoke test live slow bench vllm export outputs docs lock lab clean
+.PHONY: help setup reproduce smoke rehearsal test live slow bench vllm export outputs docs lock lab clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -34,6 +34,9 @@ reproduce: setup ## run the whole method (PROFILE=mini) and write figures and th
 
 smoke: setup ## the same in minutes, to see that every stage works; its numbers mean nothing
 	$(BIN)/lrat run --profile smoke
+
+rehearsal: setup ## run all stages of the profile `paper` on generated data, tiny encoders and scripted models (15 minutes)
+	$(BIN)/python -c 'from lrat.testing.rehearsal import rehearse; rehearse()'
 
 test: setup ## check the notebooks and run every test
 	$(BIN)/python tests/check_notebooks.py

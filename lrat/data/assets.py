@@ -218,7 +218,7 @@ class HubData:
 HUB_DATA = {data.name: data for data in [
     HubData("infoseek-qa", "Lk123/InfoSeek", ("data/InfoSeekQA.jsonl",), None, 415_000_000, "Apache-2.0",
             "InfoSeekQA, of which the first 10,000 questions are asked to collect trajectories"),
-    HubData("wiki-25", "Lk123/wiki-25-512", ("*.jsonl", "*.parquet"), None, 18_500_000_000, "see its page",
+    HubData("wiki-25", "Lk123/wiki-25-512", ("*.jsonl", "*.parquet", "*.arrow"), None, 18_500_000_000, "see its page",
             "Wikipedia of 2025 in more than 11.2 million chunks of at most 512 tokens: the corpus of InfoSeek"),
     HubData("browsecomp-plus", "Tevatron/browsecomp-plus", ("data/test-*.parquet",), 830, 2_800_000_000, "MIT",
             "BrowseComp-Plus: questions, answers and judged documents, encrypted"),

@@ -90,13 +90,14 @@ class Benchmark:
     stem:str # `<stem>.tsv` and `<stem>.qrels` in the data folder
     corpus:str="corpus.jsonl" # The corpus that is searched
     answers:bool=True # Do its answers say whether a run succeeded?
+    judged:bool=True # Is the evidence of its questions published? Without it, success and steps are measured alone
 
 BENCHMARKS = {
     "world-train": Benchmark("train"),
     "world-eval": Benchmark("eval"),
     "fanoutqa-agent": Benchmark("fanout", answers=False), # Their answers are lists and numbers, which the scripted agents do not give
     "fanoutqa-leaf": Benchmark("leaf", answers=False),
-    "infoseek-eval": Benchmark("infoseek-eval"),
+    "infoseek-eval": Benchmark("infoseek-eval", judged=False),
     "browsecomp-plus": Benchmark("browsecomp-plus", corpus="browsecomp-plus.corpus.jsonl"),
 }
 
@@ -109,10 +110,12 @@ def make_world(out, world, seed):
 
 def link_published(out, data, stems, train):
     "Published corpora and benchmarks, and where trajectories are collected the training questions, linked from where the user put them"
-    needed = [*["train.tsv"] * train, *(n for s in stems for b in [BENCHMARKS[s]] for n in (b.corpus, f"{b.stem}.tsv", f"{b.stem}.qrels"))]
+    asked = [BENCHMARKS[name] for name in stems]
+    needed = [*["train.tsv"] * train, *(n for b in asked for n in (b.corpus, f"{b.stem}.tsv")), *(f"{b.stem}.qrels" for b in asked if b.judged)]
     missing = [name for name in needed if not (data/name).is_file()]
     if missing: raise LratError(f"{data}: lacks {', '.join(missing)}; put the published files there (README, 'The paper's profile')")
-    known = [name for name in ["train.qrels"] * train if (data/name).is_file()] # Evidence of training questions is not published for all
+    optional = [*["train.qrels"] * train, *(f"{b.stem}.qrels" for b in asked if not b.judged)] # Their evidence is not published; a user may have it
+    known = [name for name in optional if (data/name).is_file()]
     for name in needed + known:
         if not (out/name).exists(): os.symlink((data/name).resolve(), out/name)
 
@@ -306,7 +309,8 @@ def scores(self:Pipeline, benchmark:str, policy:str, system:str, seed:int=0, k:i
     if not about.answers: asked = [dataclasses.replace(q, answer=None) for q in asked]
     judged = self.answers(benchmark, runs := self.trajectories(benchmark, policy, system, seed, k))
     correct = read_answer_verdicts(judged/"verdicts.jsonl") if judged else answer_is_correct
-    return score_trajectories(runs/"runs", asked, read_qrels(data/f"{about.stem}.qrels"), correct)
+    evidence = data/f"{about.stem}.qrels"
+    return score_trajectories(runs/"runs", asked, read_qrels(evidence) if evidence.is_file() else None, correct)
 
 # %% ../../nbs/pipeline/21_pipeline.ipynb #3a630dc8
 def make_ranking(out, data, index, questions, k):
