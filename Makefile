@@ -14,7 +14,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup reproduce smoke rehearsal test live slow bench vllm export outputs docs lock lab clean
+.PHONY: help setup reproduce smoke test live slow bench gpu vllm export outputs docs lock lab clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -59,6 +59,9 @@ bench: setup ## measure speed beside other tools (half an hour on a quiet machin
 	mkdir -p results/bench
 	cd nbs/benchmarks; for run in '83_encoding -p few False' '80_collection -p questions 10000' 81_serving; do \
 		set -- $$run; name=$$1; shift; papermill "$$@" $$name.ipynb ../../results/bench/$$name.ipynb; done
+
+gpu: setup ## measure encoding and training on a GPU (under 8 minutes), into results/gpu.json
+	$(BIN)/lrat gpu
 
 outputs: setup ## renew the saved outputs of the experiments, and figures/mini, from results/mini
 	$(BIN)/python -c "from lrat.paper.outputs import renew_outputs; print(*renew_outputs('mini'), sep='\n')"
