@@ -40,6 +40,7 @@ COMMANDS = tuple(Command(*row) for row in (
     ("run", "lrat.paper.runner:run_command", "Run the experiment notebooks under a profile and write the report", "lrat run 52 --profile mini"),
     ("costs", "lrat.evaluation.costs:costs_command", "Count tokens, seconds and money", "lrat costs trajectories --prices prices.tsv"),
     ("bench", "lrat.bench.command:bench_command", "Measure speed beside other tools", "lrat bench --few"),
+    ("gpu", "lrat.bench.gpu:gpu_command", "Measure encoding and training on a GPU beside other tools", "lrat gpu --tiny"),
 ))
 
 # %% ../../nbs/core/cli.ipynb #7c4a233c
