@@ -172,6 +172,8 @@ function Judgement({ verdict }) {
 
 const Origin = ({ document }) => html`<span class="faint">${document.search === null ? "in no result list before it" : `rank ${document.rank} of the search in step ${document.search}`}</span>`;
 
+const Returned = ({ output }) => html`<${Text} text=${output || "The log does not show what it returned."} most=${360} kind="document" />`;
+
 function Opened({ document, about, output, alone }) {
   const known = cut(about.documents[document.docid]);
   const title = about.titles.get(document.docid) || known.title || (alone ? cut(output.replace(/^Document \S+:\s*/, "")).title : "") || document.docid;
@@ -179,6 +181,7 @@ function Opened({ document, about, output, alone }) {
     <h3><span dir="auto">${title.length > 160 ? `${title.slice(0, 160)} …` : title}</span> <${Docid} docid=${document.docid} />
       ${about.evidence.has(document.docid) && html`<${Chip} kind="evidence">evidence<//>`}</h3>
     <p class="origin"><${Origin} document=${document} /></p>
+    ${alone && html`<${Returned} output=${output} />`}
     <${Judgement} verdict=${document.verdict} />
     ${settings.verdicts && !document.verdict && html`<div class="judgement"><${Chip}>not judged<//></div>`}
     <${Pairs} pairs=${document.pairs} about=${about} /></section>`;
@@ -191,7 +194,7 @@ const BODIES = {
     ${event.output !== undefined && html`<p class="faint">The search returned no list that can be read:</p><${Text} text=${event.output || "(nothing)"} kind="document" />`}
     <${Pairs} pairs=${event.pairs} about=${about} />`,
   open: ({ event, about }) => html`${event.documents.map(document => html`<${Opened} key=${document.docid} document=${document} about=${about} output=${event.output} alone=${event.documents.length === 1} />`)}
-    <${Text} text=${event.output || "(The log does not show what it returned.)"} most=${360} kind="document" />
+    ${event.documents.length > 1 && html`<${Returned} output=${event.output} />`}
     <${Pairs} pairs=${event.pairs} about=${about} />`,
   call: ({ event }) => html`<p class="query" dir="auto">${event.tool}</p><${Text} text=${event.arguments} kind="document" /><details class="fold"><summary>Result</summary><${Text} text=${event.output || "(nothing)"} kind="document" /></details>`,
   answer: ({ event, about }) => html`<div class="final"><${Mark} correct=${about.correct} /><${Text} text=${event.text || "(empty)"} most=${4000} /></div>
