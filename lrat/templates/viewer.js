@@ -2,7 +2,7 @@
 // Whatever comes from a log becomes a text node. Nothing here makes HTML of it, follows a link in it or runs it.
 (() => {
 "use strict";
-const { html, render, useEffect, useLayoutEffect, useMemo, useRef, useState } = htmPreact;
+const { html, render, useEffect, useErrorBoundary, useLayoutEffect, useMemo, useRef, useState } = htmPreact;
 const settings = JSON.parse(document.getElementById("settings").textContent);
 const folders = settings.folders;
 const two = folders.length > 1;
@@ -205,13 +205,13 @@ const BODIES = {
 const NAMES = { thought: "Thought", message: "Message", search: "Search", open: "Opened", call: "Other tool", answer: "Answer", empty: "Empty step", pairs: "Pairs without a step" };
 
 function Event({ event, about, onFocus }) {
-  const Body = BODIES[event.kind], after = event.kind === "thought" && event.after.length > 0;
+  const [error] = useErrorBoundary(), Body = BODIES[event.kind], after = event.kind === "thought" && event.after.length > 0;
   return html`<li class=${`event ${event.kind}${after ? " after" : ""}`} tabindex="-1" data-step=${event.step} onFocus=${onFocus}>
     <span class="number" aria-label=${`step ${event.step}`}>${event.step}</span>
     <header><span class="kind">${after ? `Reasoning after step ${event.after.join(", ")}` : NAMES[event.kind]}</span>
       ${event.kind === "thought" && html`<span class="faint">${count(words(event.text), "word")}</span>`}
       ${event.parallel && html`<${Chip} title="one message made this call and the one before it">parallel<//>`}</header>
-    <${Body} event=${event} about=${about} /></li>`;
+    ${error ? html`<p class="error">This step cannot be shown: ${error.message}</p>` : html`<${Body} event=${event} about=${about} />`}</li>`;
 }
 
 // ---------------------------------------------------------------- one trajectory
@@ -450,7 +450,7 @@ function App() {
   };
   acts.ArrowDown = acts.j;
   acts.ArrowUp = acts.k;
-  useEffect(() => {
+  useLayoutEffect(() => { // Not after the next frame: keys typed fast must meet the state that the key before them made
     const press = event => {
       if (event.ctrlKey || event.metaKey || event.altKey || help || !acts[event.key]) return;
       const target = event.target, typing = target.matches("input, select, textarea");

@@ -1,5 +1,5 @@
 "The page in a real browser: what it shows, its keys, two folders, a phone, and logs that try to run something."
-import contextlib, dataclasses, os, signal, subprocess, sys
+import contextlib, dataclasses, json, os, signal, subprocess, sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ def open_page(browser, address, key="", **form):
     "Show a page from the beginning"
     shape(browser, **form)
     browser.get("about:blank")
+    browser.get_log("browser") # Forgets what was said so far
     browser.get(f"{address}#{key}")
     until(browser, "return /^[\\d,]+ (traj|quest)/.test(document.querySelector('.reads')?.textContent)")
 
@@ -218,6 +219,21 @@ def test_a_server_with_a_token_asks_for_it(browser, tmp_path):
             browser.find_element("css selector", ".token button").click()
             until(browser, "return Boolean(document.querySelector('.token')) === arguments[0]", left)
         until(browser, "return document.querySelector('.reads').textContent === '1 trajectory'")
+
+
+def test_values_of_other_types_than_expected_are_shown_or_named(browser, tmp_path):
+    results = [{"docid": 7, "score": float("nan"), "title": {"a": 1}, "snippet": ["x"]}, {"docid": "", "score": True}]
+    odd = {"query_id": 5, "query": {"text": "?"}, "answer": ["a", "b"], "status": 3, "metadata": {"x": float("inf")}, "tool_call_counts_all": {"search": "many"}, "result": [
+        {"type": "tool_call", "tool_name": "search", "arguments": {"query": {"q": 1}}, "output": results}, {"type": "tool_call", "tool_name": "get_document", "arguments": {"docid": [7, {}]}, "output": 3},
+        {"type": "reasoning", "output": ["no", {"text": "text"}]}, {"type": "output_text", "output": None}]}
+    (tmp_path/"run_5.json").write_text(json.dumps(odd))
+    write_jsonl(tmp_path/"verdicts.jsonl", [{"run": "run_5", "step": 1, "verdict": "YES ", "judge": {"a": 1}, "reply": [1], "error": {"b": 2}}])
+    write_jsonl(tmp_path/"pairs.jsonl", [{"query": "?", "pos": [{"a": 1}], "neg": [None], "trajectory": "run_5", "step": 1, "reweight_rate": "1", "neg_tiers": [{}], "neg_weights": ["x"]}])
+    write_page(tmp_path/"page.html", [TrajectoryFolder(tmp_path, tmp_path/"verdicts.jsonl", tmp_path/"pairs.jsonl")])
+    open_page(browser, (tmp_path/"page.html").as_uri(), "5")
+    until(browser, "return document.querySelector('.event.answer')")
+    assert text_of(browser, ".results .docid")[0] == "7" and text_of(browser, ".judgement .chip") and not text_of(browser, ".error")
+    assert not browser.get_log("browser")
 
 
 # ---------------------------------------------------------------- many trajectories

@@ -94,11 +94,11 @@ def test_documents_that_the_corpus_lacks_are_named(runs, tmp_path):
 
 def test_values_that_json_lacks_do_not_stop_the_page(tmp_path):
     steps = [Step("tool_call", "search", {"query": "half \ud800"}, [{"docid": "m07", "score": float("nan"), "snippet": "\udfff"}])]
-    row = {"query_id": "q", "query": None, "status": None, "metadata": {"inf": float("inf")}, "result": [dataclasses.asdict(step) for step in steps]}
+    row = {"query_id": "q", "query": ["a", "list"], "status": None, "metadata": {"inf": float("inf")}, "result": [dataclasses.asdict(step) for step in steps]}
     (tmp_path/"run_q.json").write_text(json.dumps(row))
     known = TrajectoryFolder(tmp_path)
     shown = json.loads(page_json(show_trajectory(known, "run_q")))
-    assert shown["metadata"] == {"inf": "inf"} and json.loads(page_json(list(list_rows(known))))[0]["question"] == ""
+    assert shown["metadata"] == {"inf": "inf"} and json.loads(page_json(list(list_rows(known))))[0]["question"] == '[\n "a",\n "list"\n]'
 
 
 @pytest.mark.parametrize("options,says", [
