@@ -357,7 +357,7 @@ const KEYS = [["j  k", "next, previous: trajectory in the list, step in a timeli
 
 function Help({ onClose }) {
   const element = useRef();
-  useEffect(() => element.current.showModal(), []);
+  useLayoutEffect(() => element.current.showModal(), []);
   return html`<dialog ref=${element} onClose=${onClose} onClick=${event => event.target === element.current && element.current.close()} aria-label="Keys"><div>
     <h2>Keys</h2><dl>${KEYS.map(([key, text]) => html`<dt key=${key}>${key.split("  ").map(one => html`<kbd key=${one}>${one}</kbd>`)}</dt><dd>${text}</dd>`)}</dl>
     <button onClick=${() => element.current.close()}>Close</button></div></dialog>`;

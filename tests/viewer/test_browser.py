@@ -78,7 +78,7 @@ def test_keys(browser, museum):
     press(browser, "ESCAPE", "j")
     until(browser, question, QUESTIONS[2].text)
     press(browser, "?")
-    assert visible(browser, "dialog kbd")
+    until(browser, "return document.querySelector('dialog kbd')?.getClientRects().length")
     press(browser, "ESCAPE")
     until(browser, "return !document.querySelector('dialog')")
     press(browser, "/", *"comet")

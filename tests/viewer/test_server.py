@@ -1,11 +1,11 @@
 "The server gives its folders to readers on this machine, or to those with the token, and nothing else."
-import json, os, signal, subprocess, sys
+import asyncio, json, os, signal, subprocess, sys
 from pathlib import Path
 
 import httpx
 import pytest
 from lrat.testing.museum import TRAJECTORY
-from lrat.trajectories.trajectory import write_trajectory
+from lrat.trajectories.trajectory import Trajectory, write_trajectory
 from lrat.viewer.folder import TrajectoryFolder
 from lrat.viewer.server import ViewerService, viewer_application
 
@@ -26,9 +26,7 @@ async def ask(service, path, token="", method="GET", **headers):
         return await client.request(method, path, headers=headers)
 
 
-def run(coroutine):
-    import asyncio
-    return asyncio.run(coroutine)
+def run(coroutine): return asyncio.run(coroutine)
 
 
 @pytest.mark.parametrize("path,status", [
@@ -65,7 +63,7 @@ def test_a_file_that_breaks_while_it_is_looked_at_is_said(service):
 
 
 def test_the_list_comes_in_parts_while_it_is_read(tmp_path):
-    for n in range(120): write_trajectory(tmp_path/"runs", TRAJECTORY.__class__(f"{n:03}", "?", "completed", TRAJECTORY.steps))
+    for n in range(120): write_trajectory(tmp_path/"runs", Trajectory(f"{n:03}", "?", "completed", TRAJECTORY.steps))
     service, rows, done = ViewerService([TrajectoryFolder(tmp_path/"runs")]), [], False
     while not done:
         part = run(ask(service, f"/rows?after={len(rows)}")).json()
