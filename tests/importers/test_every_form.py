@@ -63,7 +63,7 @@ def test_trajectories_by_chance_come_back(name, tmp_path):
         folder = tmp_path/f"log{seed}"
         folder.mkdir()
         write(folder, run)
-        (back,), manifest = imported(folder, tmp_path/f"out{seed}")
+        (back,), manifest = imported(folder, tmp_path/f"out{seed}", form)
         assert views(back) == views(run), f"seed {seed}"
         assert not manifest["notes"], f"seed {seed}"
 
