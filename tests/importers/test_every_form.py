@@ -157,6 +157,7 @@ PLANTS = {
     "Vercel, for the model": (part_of(lambda rows: rows[0]["messages"][1]), PART), "Vercel, for the screen": (part_of(lambda rows: rows[0]["messages"][1], "parts"), PART),
     "LangGraph, by type": (part_of(lambda rows: rows[0]["messages"][-1]), PART), "LangGraph, wrapped": (part_of(lambda rows: rows[0]["values"]["messages"][-1]["data"]), PART),
     "LangGraph, objects": (part_of(lambda rows: rows[0]["messages"][-1]["kwargs"]), PART), "LangGraph, blocks": (part_of(lambda rows: rows[0]["messages"][1]), PART),
+    "Pydantic AI": (edit(lambda rows: rows[0]["messages"][-1]["parts"].append({"part_kind": "hologram", "content": "x"})), PART),
     "ShareGPT with calls in the text": (edit(lambda rows: rows[0]["conversations"].append({"from": "hologram", "value": "x"})), "a message with an unknown role"),
     "Claude Code": (edit(lambda rows: rows.append({**rows[0], **HOLOGRAM, "uuid": "x"})), "a line of unknown type 'hologram'"),
     "Responses": (edit(lambda rows: rows[0]["output"].append(HOLOGRAM)), "an item of unknown type 'hologram'"),
