@@ -32,6 +32,7 @@ COMMANDS = tuple(Command(*row) for row in (
     ("mine", "lrat.mining.mine:mine_command", "Mine weighted training pairs from judged trajectories", "lrat mine trajectories --corpus corpus.jsonl --verdicts verdicts.jsonl --out pairs.jsonl"),
     ("merge", "lrat.mining.merge:merge_command", "Merge files of pairs and bring their weights to one scale", "lrat merge a.jsonl b.jsonl --out pairs.jsonl"),
     ("stats", "lrat.evaluation.trajectories:stats_command", "Describe trajectories or pairs in numbers", "lrat stats trajectories --questions questions.tsv"),
+    ("view", "lrat.viewer.command:view_command", "Look at trajectories, verdicts and pairs in the browser", "lrat view trajectories --verdicts verdicts.jsonl --pairs pairs.jsonl"),
     ("train", "lrat.training.train:train_command", "Train a retriever on weighted pairs", "lrat train pairs.jsonl --model all-MiniLM-L6-v2 --out model"),
     ("average", "lrat.training.averaging:average_command", "Interpolate the weights of a trained model and its base", "lrat average all-MiniLM-L6-v2 model --alpha 0.5 --out averaged"),
     ("card", "lrat.training.hub:card_command", "Add measured scores to a model's card, and push the model to a hub", "lrat card model scores.jsonl"),

@@ -172,7 +172,9 @@ PROFILES = {
         mining=MiningSettings(preset="paper", judge="llm", judge_model="Qwen/Qwen3-30B-A3B-Thinking-2507"),
         training=TRAINING_PRESETS["paper"], evaluation=EvaluationSettings(backbones=(_E5,), answer_judge="Qwen/Qwen3-30B-A3B-Thinking-2507")),
 }
-_PAPER = PROFILES["paper"] # The rehearsal differs from it in sizes alone
+
+# %% ../../nbs/core/settings.ipynb #8e5ea2a2
+_PAPER = PROFILES["paper"]
 PROFILES["rehearsal"] = dataclasses.replace(_PAPER, profile="rehearsal",
     world=dataclasses.replace(_PAPER.world, train_questions=24, eval_questions=8),
     evaluation=dataclasses.replace(_PAPER.evaluation, training_sizes=(4, 8, 12), correctness_pairs=4, flywheel_loops=2, resamples=1000))

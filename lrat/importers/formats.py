@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ENTRY_POINTS', 'LogFormat', 'stream_reader', 'value_reader', 'format_names', 'log_format', 'recognise', 'find_format',
-           'preview']
+           'formats_table', 'preview']
 
 # %% ../../nbs/importers/formats.ipynb #30df7a14
 import functools, importlib, pkgutil
@@ -21,7 +21,7 @@ from .sessions import Session, steps_table, to_trajectory
 from .tools import TOOLS, Tool
 from .values import source_values
 
-# %% ../../nbs/importers/formats.ipynb #2d744b42
+# %% ../../nbs/importers/formats.ipynb #bee30a13
 @dataclass(frozen=True)
 class LogFormat:
     "A format of logs"
@@ -32,6 +32,7 @@ class LogFormat:
     convert:Callable[[Path, Path], str]|None=None # In place of `read`, for files that hold no sessions: file and folder -> what was written
     priority:int=0 # Of two formats that recognise one value, the higher is taken
     suffix:str="" # Only files with this ending are recognised; empty for any
+    marks:str="" # What it is recognised by, for people
 
 # %% ../../nbs/importers/formats.ipynb #3e6c13c8
 def stream_reader(
@@ -105,6 +106,12 @@ def find_format(
     first = next(source_values(source, report), None)
     problem = next((f" ({lines[0]})" for lines in report.examples.values()), "") if first is None else ""
     raise InputError(f"{source}: no log format is recognised in it{problem}; name it with --form, one of: {', '.join(format_names())}")
+
+# %% ../../nbs/importers/formats.ipynb #33fc6a42
+def formats_table()->str:
+    "Name, content and marks of each format, as a Markdown table"
+    known = [log_format(name) for name in format_names()]
+    return "\n".join(["| `--form` | holds | recognised by |", "|---|---|---|", *(f"| {one.name} | {one.description} | {one.marks} |" for one in known)])
 
 # %% ../../nbs/importers/formats.ipynb #eb898822
 def preview(

@@ -44,7 +44,7 @@ def with_our_tools(
     run.retrieved_docids = run.retrieved_docids or list(dict.fromkeys(docid for search in run.searches() for docid in search.docids))
     return run
 
-# %% ../../nbs/importers/trajectory_files.ipynb #57943e35
+# %% ../../nbs/importers/trajectory_files.ipynb #996b2890
 def file_reader(
     parse:Callable[[dict, str], Trajectory], # Object and "file:line" -> trajectory; raises `InputError`
 )->Callable:
@@ -75,7 +75,9 @@ def _copy_pairs(source, out): return import_published("lrat-pairs", out, None if
 def _is_trajectory(value): return "result" in value and "query_id" in value
 
 FORMATS = (
-    LogFormat("runs", "trajectory files of any agent, and those that lrat serve records", _is_trajectory, file_reader(parse_trajectory)),
+    LogFormat("runs", "trajectory files of any agent, and those that lrat serve records", _is_trajectory, file_reader(parse_trajectory),
+              marks="a `query_id` and a `result`"),
     LogFormat("browsecomp", "trajectories of BrowseComp-Plus, encrypted or not",
-              lambda value: _is_trajectory(value) and "status" in value, file_reader(parse_browsecomp), priority=1, suffix=".jsonl"),
-    LogFormat("pairs", "published training pairs", lambda value: {"query", "pos", "neg"} <= value.keys(), convert=_copy_pairs))
+              lambda value: _is_trajectory(value) and "status" in value, file_reader(parse_browsecomp), priority=1, suffix=".jsonl",
+              marks="a `query_id`, a `result` and a `status`, one a line"),
+    LogFormat("pairs", "published training pairs", lambda value: {"query", "pos", "neg"} <= value.keys(), convert=_copy_pairs, marks="`query`, `pos` and `neg`"))
