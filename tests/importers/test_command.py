@@ -234,11 +234,11 @@ def test_the_parser_requires_source_and_out(tmp_path):
 def test_what_was_skipped_is_counted_and_printed(tmp_path, capsys):
     (tmp_path/"logs").mkdir()
     (tmp_path/"logs"/"a.jsonl").write_text(f"{GOOD}\n{{\n{json.dumps({'messages': [{'role': 'narrator'}]})}\n")
-    (tmp_path/"logs"/"b.csv").write_text("1,2\n")
+    (tmp_path/"logs"/"b.txt").write_text("1,2\n")
     import_command(str(tmp_path/"logs"), str(tmp_path/"runs"))
     said = capsys.readouterr().out.splitlines()
     assert said[2] == "skipped or incomplete: 4"
-    assert "1 x a file that is not named as JSON, left out, for example" in said and "    b.csv" in said
+    assert "1 x a file with another ending than a log, left out, for example" in said and "    b.txt" in said
     assert "1 x a line or value that is not valid JSON, for example" in said and "1 x a message with an unknown role, for example" in said
 
 
