@@ -105,6 +105,16 @@ def blocks(kind, fields): # LangChain 1: thinking and calls among the parts, and
     return {"type": kind, **fields, "additional_kwargs": {}, "content": parts if kind == "ai" else fields["content"]}
 
 
+def pydantic_ai(run):
+    def said(turn):
+        parts = [{"part_kind": "thinking", "content": turn["thought"]}] if turn["thought"] else []
+        parts += [{"part_kind": "text", "content": turn["answer"]}] if turn["answer"] is not None else []
+        calls = [{"part_kind": "tool-call", "tool_name": name, "args": json.dumps(given), "tool_call_id": i} for i, name, given, _ in turn["calls"]]
+        return {"kind": "response", "parts": [*parts, *calls], "model_name": "m"}
+    return talk(run, said, lambda calls: [{"kind": "request", "parts": [{"part_kind": "tool-return", "tool_name": name, "content": output, "tool_call_id": i} for i, name, _, output in calls]}],
+                lambda text: {"kind": "request", "parts": [{"part_kind": "system-prompt", "content": "Search."}, {"part_kind": "user-prompt", "content": text}]})
+
+
 def inspect(run):
     def said(turn):
         content = [{"type": "reasoning", "reasoning": turn["thought"]}] if turn["thought"] else []
@@ -303,6 +313,7 @@ WRITERS = {
     "LangGraph, wrapped": ("chat", lambda folder, run: lines(folder, [{"id": run.query_id, "values": {"messages": langchain(run, lambda kind, fields: {"type": kind, "data": {"type": kind, **fields}})}}])),
     "LangGraph, objects": ("chat", session("messages", lambda run: langchain(run, constructor))),
     "LangGraph, blocks": ("chat", session("messages", lambda run: langchain(run, blocks))),
+    "Pydantic AI": ("chat", session("messages", pydantic_ai)),
     "ShareGPT with calls in the text": ("chat", session("conversations", sharegpt)),
     "Claude Code": ("claude-code", lambda folder, run: lines(folder, claude_code(run))),
     "Responses": ("responses", lambda folder, run: lines(folder, [{"id": run.query_id, "input": run.query, "output": list(items(run))}])),

@@ -1,5 +1,5 @@
 "One trajectory as each log format would hold it, for tests."
-import json
+import copy, json
 
 from lrat.trajectories.trajectory import Step, Trajectory
 
@@ -12,6 +12,25 @@ def small(query_id="q1", last="The owl"):
         Step("reasoning", output="I search."), call("search", LISTED, query="night bird"), Step("reasoning", output="The owl, perhaps."),
         call("get_document", "An owl.", docid="7"), Step("reasoning", output="It flies at night, says the page."),
         call("search", "DocID:9\n[Oak]\nA tree.", query="oak"), call("visit", "An oak.", docid="9"), Step("output_text", output=last)])
+
+
+def broken(value, rng):
+    "The value with one part of it replaced, left out or doubled"
+    value = copy.deepcopy(value)
+    places = []
+
+    def walk(part):
+        for key in part if isinstance(part, dict) else range(len(part)):
+            places.append((part, key))
+            if isinstance(part[key], (dict, list)): walk(part[key])
+
+    walk(value)
+    part, key = rng.choice(places)
+    change = rng.choice(["", None, 7, "x", [], {}, [None], [7], {"x": 1}, "leave out", "double"])
+    if change == "leave out": del part[key]
+    elif change == "double" and isinstance(part, list): part.insert(key, copy.deepcopy(part[key]))
+    else: part[key] = change
+    return value
 
 
 def views(run): return ([(s.query, s.docids) for s in run.searches()], [(b.docid, b.search and b.search.query, b.reasoning) for b in run.browses()],

@@ -1,9 +1,9 @@
 "Logs of every form give the same searches, browses and reasoning; what is broken is counted and shown, and nothing is written twice."
-import copy, json, os, random, re, subprocess, sys
+import json, os, random, re, subprocess, sys
 from pathlib import Path
 
 import pytest
-from small_logs import LOGS, chat, genai, small, views
+from small_logs import LOGS, broken, chat, genai, small, views
 
 from lrat.data.published import import_pairs
 from lrat.evaluation.browsecomp import write_browsecomp
@@ -250,25 +250,6 @@ def test_the_command_ends_with_a_status(tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path/'runs'}: 1 trajectories, 1 of them with a search; 2 searches, 2 documents opened\n"
     with pytest.raises(LratError, match="unknown log format 'letters'; choose one of: atif, browsecomp, chat"):
         import_command(str(tmp_path/"log.jsonl"), str(tmp_path/"runs"), "letters")
-
-
-def broken(value, rng):
-    "The value with one part of it replaced, left out or doubled"
-    value = copy.deepcopy(value)
-    places = []
-
-    def walk(part):
-        for key in part if isinstance(part, dict) else range(len(part)):
-            places.append((part, key))
-            if isinstance(part[key], (dict, list)): walk(part[key])
-
-    walk(value)
-    part, key = rng.choice(places)
-    change = rng.choice(["", None, 7, "x", [], {}, [None], [7], {"x": 1}, "leave out", "double"])
-    if change == "leave out": del part[key]
-    elif change == "double" and isinstance(part, list): part.insert(key, copy.deepcopy(part[key]))
-    else: part[key] = change
-    return value
 
 
 @pytest.mark.parametrize("name", LOGS)

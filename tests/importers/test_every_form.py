@@ -3,9 +3,10 @@ import csv, json, random, zipfile
 
 import pytest
 from small_forms import ONE_AFTER_THE_OTHER, WRITERS
-from small_logs import LISTED, LOGS, small, views
+from small_logs import LISTED, LOGS, broken, small, views
 
 from lrat.core.files import write_jsonl
+from lrat.core.settings import LratError
 from lrat.importers.command import import_command, import_trajectories
 from lrat.importers.formats import recognise
 from lrat.trajectories.trajectory import Step, Trajectory, iterate_trajectories
@@ -66,6 +67,23 @@ def test_trajectories_by_chance_come_back(name, tmp_path):
         (back,), manifest = imported(folder, tmp_path/f"out{seed}", form)
         assert views(back) == views(run), f"seed {seed}"
         assert not manifest["notes"], f"seed {seed}"
+
+
+# Broken values
+
+@pytest.mark.parametrize("name", [name for name in ALL if "Parquet" not in name and "archive" not in name and "CSV" not in name and "console" not in name])
+def test_broken_values_of_a_form_never_stop_an_import(name, tmp_path):
+    form, write = ALL[name]
+    (tmp_path/"log").mkdir()
+    write(tmp_path/"log", small())
+    path = next((tmp_path/"log").iterdir())
+    text, rng = path.read_text(), random.Random(name)
+    try: good = json.loads(text)
+    except json.JSONDecodeError: good = [json.loads(line) for line in text.splitlines()]
+    for n in range(8):
+        write_jsonl(path.with_suffix(".jsonl"), [broken(broken(row, rng), rng) if rng.random() < .6 else row for row in (good if isinstance(good, list) else [good])])
+        try: import_trajectories(path.with_suffix(".jsonl"), tmp_path/f"out{n}", form)
+        except LratError as error: assert "\n" not in str(error)
 
 
 # One unknown thing in each form
@@ -157,6 +175,7 @@ PLANTS = {
     "Vercel, for the model": (part_of(lambda rows: rows[0]["messages"][1]), PART), "Vercel, for the screen": (part_of(lambda rows: rows[0]["messages"][1], "parts"), PART),
     "LangGraph, by type": (part_of(lambda rows: rows[0]["messages"][-1]), PART), "LangGraph, wrapped": (part_of(lambda rows: rows[0]["values"]["messages"][-1]["data"]), PART),
     "LangGraph, objects": (part_of(lambda rows: rows[0]["messages"][-1]["kwargs"]), PART), "LangGraph, blocks": (part_of(lambda rows: rows[0]["messages"][1]), PART),
+    "Pydantic AI": (edit(lambda rows: rows[0]["messages"][-1]["parts"].append({"part_kind": "hologram", "content": "x"})), PART),
     "ShareGPT with calls in the text": (edit(lambda rows: rows[0]["conversations"].append({"from": "hologram", "value": "x"})), "a message with an unknown role"),
     "Claude Code": (edit(lambda rows: rows.append({**rows[0], **HOLOGRAM, "uuid": "x"})), "a line of unknown type 'hologram'"),
     "Responses": (edit(lambda rows: rows[0]["output"].append(HOLOGRAM)), "an item of unknown type 'hologram'"),
