@@ -76,6 +76,7 @@ class ScoreTable:
         kinds = Counter(s.partition(":")[0] if s.startswith(("failed", "missing", "unjudged")) else "scored" for s in self.statuses)
         parts = [f"{len(self.query_ids)} questions asked", f"{kinds['scored'] + kinds['unjudged']} scored"]
         if kinds["missing"]: parts.append(f"{kinds['missing']} missing (they count as wrong)")
+        if stopped := sum(s.startswith("stopped") for s in self.statuses): parts.append(f"{stopped} stopped by the agent's own failure (they count as wrong)")
         if kinds["failed"]: parts.append(f"{kinds['failed']} failed (left out; collect again to retry them)")
         if kinds["unjudged"]: parts.append(f"{kinds['unjudged']} answers without a verdict (not counted as wrong; see the bounds of success)")
         for name, lack in (("success", "right answer"), ("evidence_recall", "judged evidence")):

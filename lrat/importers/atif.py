@@ -7,11 +7,11 @@ __all__ = ['FORMATS', 'step_events', 'atif_sessions']
 
 # %% ../../nbs/importers/atif.ipynb #c28cd3cb
 from collections.abc import Iterator
-from .chat import content_text
 from .formats import LogFormat, value_reader
 from .report import ImportReport
 from .sessions import Event, Session
 from .results import unwrap
+from ..llm.thinking import content_text
 
 # %% ../../nbs/importers/atif.ipynb #c7f540a3
 _SOURCES = {"agent": "text", "user": "user", "system": "system"}

@@ -9,8 +9,8 @@ __all__ = ['MESSAGE_FIELDS', 'ID_FIELDS', 'FORMATS', 'messages_of', 'lines_id', 
 # %% ../../nbs/importers/chat.ipynb #1bc04509
 from collections.abc import Callable, Iterator
 from .formats import LogFormat, stream_reader
-from .messages import ROLES, message_events, message_thoughts, plain_message, split_message
-from .parts import cited, content_text
+from .messages import ROLES, message_events, plain_message, split_message
+from .parts import cited
 from .report import ImportReport, skip_unreadable
 from .resent import join_resent
 from .sessions import Event, Session
@@ -18,6 +18,7 @@ from .streamed import is_chunk, merged_messages, stream_chunks
 from .tagged import TaggedReader, has_calls
 from .results import parse_json, values_at
 from .values import gather_lines
+from ..llm.thinking import content_text, message_thoughts
 
 # %% ../../nbs/importers/chat.ipynb #7800a882
 MESSAGE_FIELDS = ("messages", "traj", "trajectory", "history", "conversation", "conversations", "chat_history", "message_history", "dialog", "dialogue",

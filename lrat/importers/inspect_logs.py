@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from .chat import with_question
 from .formats import LogFormat, value_reader
 from .messages import message_events
-from .parts import content_text
 from .report import ImportReport
-from .sessions import Event, Session
+from .sessions import Session
 from .traces import Node, trace_events
+from ..llm.thinking import content_text
 
 # %% ../../nbs/importers/inspect_logs.ipynb #35da5270
 def _with_attachments(value, attachments):

@@ -8,17 +8,16 @@ __all__ = ['FORMATS', 'said_events', 'observation_node', 'langfuse_sessions']
 # %% ../../nbs/importers/langfuse.ipynb #6e884b1c
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from .formats import LogFormat, stream_reader
 from .langsmith import document_rows, sortable_time, tool_arguments, tool_result
 from .messages import message_events
-from .parts import content_text
 from .report import ImportReport, skip_unreadable
 from .responses import ITEM_READERS, item_events
 from .results import parse_json
 from .sessions import Event, Session
 from .tools import TOOLS
 from .traces import Node, group_pieces, trace_events
+from ..llm.thinking import content_text
 
 # %% ../../nbs/importers/langfuse.ipynb #56e72869
 _WITHIN = ("messages", "input", "output", "message", "kwargs")

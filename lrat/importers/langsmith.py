@@ -9,12 +9,12 @@ __all__ = ['FORMATS', 'sortable_time', 'tool_arguments', 'tool_result', 'documen
 import ast, re
 from collections.abc import Iterable, Iterator
 from .messages import message_events, plain_message
-from .parts import content_text
 from .formats import LogFormat, stream_reader
 from .report import ImportReport, skip_unreadable
 from .sessions import Event, Session
 from .results import parse_json, values_at
 from .traces import Node, group_pieces, trace_events
+from ..llm.thinking import content_text
 
 # %% ../../nbs/importers/langsmith.ipynb #9da3c3a8
 def _events(messages, where, report):

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from .formats import LogFormat, stream_reader
 from .langsmith import tool_arguments
 from .messages import message_events
-from .parts import content_text
 from .report import ImportReport, skip_unreadable
 from .sessions import Event, Session
 from .span_exports import otlp_resources, exported_spans, holds_spans, plain_attributes
 from .results import parse_json, values_at
 from .traces import Node, group_pieces, trace_events
+from ..llm.thinking import content_text
 
 # %% ../../nbs/importers/opentelemetry.ipynb #bb274c30
 def nest_attributes(

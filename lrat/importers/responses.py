@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator
 from .chat import lines_id, session_id_of
 from .formats import LogFormat, stream_reader
 from .messages import ROLES
-from .parts import cited, content_text, report_unread
+from .parts import cited, report_unread
 from .report import ImportReport, skip_unreadable
 from .resent import join_resent
 from .server_tools import SERVER_CALLS
 from .sessions import Event, Session
 from .traces import group_pieces
 from .values import gather_lines
+from ..llm.thinking import content_text
 
 # %% ../../nbs/importers/responses.ipynb #dde6da21
 def _said(item):

@@ -8,6 +8,7 @@ __all__ = ['is_chunk', 'stream_chunks', 'merge_chunks', 'merged_messages']
 # %% ../../nbs/importers/streamed.ipynb #ee51929f
 from collections.abc import Iterator
 from .results import parse_json
+from ..llm.stream import merge_choices
 
 # %% ../../nbs/importers/streamed.ipynb #5316fdca
 _BLOCKS = ("message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop", "ping")
@@ -28,19 +29,6 @@ def stream_chunks(
     return [value for line in lines if isinstance(value := parse_json(line), dict)]
 
 # %% ../../nbs/importers/streamed.ipynb #af48a714
-def _from_choices(chunks):
-    message, calls = {"role": "assistant", "content": ""}, {}
-    for choice in (c for chunk in chunks for c in chunk.get("choices") or [] if isinstance(c, dict) and not c.get("index")):
-        delta = choice.get("delta") or {}
-        for name in ("content", "reasoning_content", "reasoning"):
-            if isinstance(delta.get(name), str): message[name] = message.get(name, "") + delta[name]
-        for piece in delta.get("tool_calls") or []:
-            call = calls.setdefault(piece.get("index", len(calls)), {"id": None, "function": {"name": "", "arguments": ""}})
-            call["id"] = piece.get("id") or call["id"]
-            for name, text in (piece.get("function") or {}).items():
-                if isinstance(text, str) and name in call["function"]: call["function"][name] += text
-    return message | ({"tool_calls": [calls[n] for n in sorted(calls)]} if calls else {})
-
 def _from_blocks(chunks):
     blocks = {}
     for chunk in chunks:
@@ -70,7 +58,7 @@ def merge_chunks(
 )->dict: # An assistant's message
     "The message that chunks make together"
     if "candidates" in chunks[0]: return _from_candidates(chunks)
-    return _from_blocks(chunks) if chunks[0].get("type") in _BLOCKS else _from_choices(chunks)
+    return _from_blocks(chunks) if chunks[0].get("type") in _BLOCKS else merge_choices(chunks)
 
 # %% ../../nbs/importers/streamed.ipynb #b6487f49
 def merged_messages(
