@@ -146,7 +146,7 @@ def module(kind, path=""): return {"idx": 0, "name": "0", "path": path, "type": 
     ("modules.json", [module("Transformer"), module("Pooling", "1_Pooling"), module("CNN", "2_CNN")], "has the modules Transformer, Pooling, CNN"),
     ("modules.json", [module("Asym")], "has the modules Asym"), ("modules.json", ["Transformer"], "must hold a list of objects"),
     ("modules.json", [{"type": "custom_st.Transformer", "path": ""}, module("Pooling", "1_Pooling")], "has the modules custom_st.Transformer"),
-    ("1_Pooling/config.json", {"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True}, "joins the poolings cls and max"),
+    ("1_Pooling/config.json", {"pooling_mode": ["cls", "max"]}, "joins the poolings cls and max"),
     ("1_Pooling/config.json", {"pooling_mode": "attention"}, "names the pooling 'attention'"),
     ("config_sentence_transformers.json", {"similarity_fn_name": "manhattan"}, "compares vectors by manhattan"),
     ("config.json", {"quantization_config": {"quant_method": "awq", "bits": 4}}, "its weights are quantised .awq.*full precision"),
