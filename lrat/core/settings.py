@@ -41,11 +41,11 @@ class WorldSettings:
 class RetrieverSettings:
     "The retriever that is trained, and what an agent sees of its results"
     model:str="all-MiniLM-L6-v2" # Asset name, folder or hub id of the base encoder
-    pooling:str="mean" # mean, cls or last
-    query_prompt:str="" # Put before each query
-    document_prompt:str="" # Put before each document
-    query_max_length:int=64 # Tokens
-    document_max_length:int=128 # Tokens
+    pooling:str="" # mean, cls, last and others; empty is what the model's folder says
+    query_prompt:str|None=None # Put before each query; None is what the model's folder says, as for the next three
+    document_prompt:str|None=None # Put before each document
+    query_max_length:int|None=None # Tokens; at most 512 where nothing is given
+    document_max_length:int|None=None # Tokens
     batch_tokens:int=8192 # Tokens, with padding, encoded together
     k:int=10 # Documents returned for one search
     snippet_tokens:int=64 # Tokens of each document shown in a result list
@@ -146,7 +146,7 @@ _LAPTOP_TRAINING = TrainingSettings(epochs=1, batch_size=16, group_size=4, learn
                                     document_max_length=64)
 
 _INSTRUCTION = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
-_E5 = RetrieverSettings(model="intfloat/multilingual-e5-large-instruct", query_max_length=512, document_max_length=512,
+_E5 = RetrieverSettings(model="intfloat/multilingual-e5-large-instruct", pooling="mean", query_max_length=512, document_max_length=512,
                         query_prompt=_INSTRUCTION + " ") # Its authors put a space there
 
 PROFILES = {

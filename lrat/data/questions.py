@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+import numpy as np
 from .canary import decrypt, encrypt, is_encrypted
 from ..core.settings import InputError
 from ..core.files import open_atomic, read_lines
@@ -122,10 +123,16 @@ def write_qrels(
 
 # %% ../../nbs/data/02_questions.ipynb #aa6f6356
 def _ranking(hits):
-    "Pairs of docid and score of a mapping, of pairs, or of hits, in their order"
+    "Pairs of docid and score, best first; a score that is the float32 of the one before becomes the next smaller float32"
     if isinstance(hits, Mapping): hits = hits.items()
-    pairs = ((hit.docid, hit.score) if hasattr(hit, "docid") else hit for hit in hits)
-    return [(docid, float(score)) for docid, score in pairs]
+    pairs = [(hit.docid, float(hit.score)) if hasattr(hit, "docid") else (hit[0], float(hit[1])) for hit in hits]
+    least, ranking = np.float32(np.inf), []
+    for docid, score in sorted(pairs, key=lambda pair: -np.float32(pair[1])): # Equal ones stay in their order
+        if not np.isfinite(np.float32(score)): raise InputError(f"the score of {docid!r} is {score}, which no ranking can hold; leave it out")
+        if np.float32(score) >= least: score = float(np.nextafter(least, np.float32(-np.inf)))
+        least = np.float32(score)
+        ranking.append((docid, score))
+    return ranking
 
 def write_trec_run(
     path:str|Path, # Run file to write

@@ -7,7 +7,7 @@ __all__ = ['SHARD_SIZE', 'COUNTED', 'training_row', 'reason_to_skip', 'Tally', '
            'listing', 'mine_to_file', 'mine_command']
 
 # %% ../../nbs/mining/15_mine.ipynb #84e7e3ac
-import dataclasses, functools, shutil
+import dataclasses, functools, json, shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from ..data.questions import Question, read_questions
 from ..judging.answers import answer_is_correct
 from ..judging.verdicts import Verdicts, read_verdicts
 from .pairs import MinedPair, mine_trajectory, segment_fields
+from .positives import KnownPositives, PairKeys, pair_keys, with_negatives
 from .query_context import with_context
 from .rules import PRESETS, TIERS, MiningRules, mining_rules, parse_changes
 from .weights import Scale, weight_scale
@@ -34,13 +35,12 @@ def training_row(
     text:Callable[[str], str|None], # Text of a docid; None where the corpus lacks it
     rules:MiningRules, # Weights of the tiers, and the segment
     length:Callable[[str], int], # Of a text, in tokens
-    counts:Counter, # Counts negatives that the corpus lacks, and satisfied pairs
+    counts:Counter, # Counts negatives that the corpus lacks
 )->dict|None: # None where the positive or all negatives have no text
     "A pair with its texts, without its weight"
     kept = [n for n, docid in enumerate(pair.negatives) if text(docid) is not None]
     counts["negatives_not_in_the_corpus"] += len(pair.negatives) - len(kept)
     if text(pair.positive) is None or not kept: return None
-    counts["satisfied"] += pair.satisfied
     negatives = [pair.negatives[n] for n in kept]
     row = {"query": pair.query, "pos": [text(pair.positive)], "neg": [text(d) for d in negatives], "pos_id": [pair.positive],
            "neg_id": negatives, "satisfied": pair.satisfied, "trajectory": pair.trajectory, "step": pair.step,
@@ -69,6 +69,7 @@ class Tally:
     skipped:Counter=field(default_factory=Counter) # By reason
     lengths:list=field(default_factory=list) # Tokens of reasoning of each pair
     satisfied:list=field(default_factory=list) # Was its verdict yes?
+    keys:list=field(default_factory=list) # `PairKeys` of each pair
     query_ids:list=field(default_factory=list) # Of each trajectory
 
 # %% ../../nbs/mining/15_mine.ipynb #8bb1d83e
@@ -112,6 +113,7 @@ def _rows(miner, trajectory, folder, tally):
         else:
             tally.lengths.append(row["reasoning_len"])
             tally.satisfied.append(row["satisfied"])
+            tally.keys.append(pair_keys(row, trajectory.name))
             yield row, _provenance(pair, trajectory.query_id, folder, known)
 
 def _text(corpus, docid):
@@ -178,20 +180,22 @@ def _state(path): return path.stat().st_size, path.stat().st_mtime_ns
 # %% ../../nbs/mining/15_mine.ipynb #c78db11a
 @dataclass
 class Totals:
-    "The tallies of all shards"
+    "The tallies of all shards; a pair that has no negative left is in `left` alone"
     counts:Counter
     skipped:Counter
     lengths:np.ndarray # Tokens of reasoning of each pair
     satisfied:np.ndarray # Was its verdict yes?
     folders:np.ndarray # Number of its folder
+    left:dict=field(default_factory=dict) # Of pairs that lose negatives: number of the pair -> positions of those that stay
 
-def _totals(shards, folders, verdicts):
+def _totals(shards, folders, verdicts, spare):
     "Add up the shards; raises `LratError` where a verdict file was made from other trajectories"
-    counts, skipped, arrays, ids, known = Counter(), Counter(), [], Counter(), Counter()
+    counts, skipped, arrays, ids, known, positives = Counter(), Counter(), [], Counter(), Counter(), KnownPositives()
     for shard in shards:
         found = shard.tally()
         counts.update(found.counts)
         skipped.update(found.skipped)
+        for keys in found.keys: positives.add(PairKeys(*keys))
         arrays.append([found.lengths, found.satisfied, [shard.folder] * len(found.lengths)])
         ids.update((shard.folder, query_id) for query_id in found.query_ids)
         known.update({(shard.folder, name): found.counts.get(name, 0) for name in ("verdicts_found", "verdicts_missing")})
@@ -200,7 +204,14 @@ def _totals(shards, folders, verdicts):
             raise LratError(f"{verdicts[n]}: was made from other trajectories than {folder}: no pair is left of them, {known[n, 'verdicts_missing']} x "
                             "verdict missing; name the file that was made from them")
     counts["runs_sharing_a_query_id"] = sum(count for count in ids.values() if count > 1)
-    return Totals(counts, skipped, *(np.concatenate([np.array(a[n], kind) for a in arrays]) for n, kind in enumerate((int, bool, int))))
+    counts["negatives_positive_elsewhere"], left = positives.spared(PairKeys(*keys) for shard in shards for keys in shard.tally().keys)
+    arrays = [np.concatenate([np.array(a[n], kind) for a in arrays]) for n, kind in enumerate((int, bool, int))]
+    empty = [number for number, negatives in left.items() if spare and not negatives]
+    if empty: skipped["no negatives are left"] += len(empty)
+    found = Totals(counts, skipped, *(np.delete(array, empty) for array in arrays), left if spare else {})
+    counts["satisfied"] = int(found.satisfied.sum())
+    return found
+
 
 # %% ../../nbs/mining/15_mine.ipynb #6a43ff76
 def _scales(found, rules, folders):
@@ -217,16 +228,21 @@ def _weight(length, scale, rules):
 
 # %% ../../nbs/mining/15_mine.ipynb #5156b172
 COUNTED = ("satisfied", "runs_read", "runs_mined", "runs_without_answer_key", "runs_without_searches", "runs_sharing_a_query_id",
-           "negatives_not_in_the_corpus") # In the manifest
+           "negatives_not_in_the_corpus", "negatives_positive_elsewhere") # In the manifest
 
-def _write(out, shards, scales, rules):
-    "Join the shards, with weights; a line is closed only now, so its texts need not be read as JSON again"
+def _write(out, shards, scales, rules, left):
+    "Join the shards, with weights; a line is closed only now, so only those that lose negatives are read as JSON again"
+    begin = 0 # Number of the shard's first pair
     with open_atomic(out) as pairs, open_atomic(f"{out}.provenance.jsonl") as provenance:
         for shard in progress(shards, "weighing"):
             scale, lengths = scales[shard.folder], shard.tally().lengths
-            for (_, line), length in zip(read_lines(shard.file("jsonl")), lengths, strict=True):
+            lines, numbers = (read_lines(shard.file(kind)) for kind in ("jsonl", "provenance.jsonl")), range(begin, begin + len(lengths))
+            for (_, line), (_, source), length, number in zip(*lines, lengths, numbers, strict=True):
+                if number in left: line = left[number] and to_json(with_negatives(json.loads(line), left[number]))
+                if not line: continue # No negative is left
                 pairs.write(f'{line[:-1]}, "reweight_rate": {to_json(_weight(length, scale, rules))}}}\n')
-            with open(shard.file("provenance.jsonl"), encoding="utf-8") as lines: shutil.copyfileobj(lines, provenance)
+                provenance.write(source + "\n")
+            begin += len(lengths)
 
 def _manifest(preset, miner, folders, found, scales):
     beta, mu = ([getattr(scale, name, None) for scale in scales] for name in ("beta", "mu"))
@@ -235,6 +251,7 @@ def _manifest(preset, miner, folders, found, scales):
             "pairs": len(found.lengths), **{name: found.counts[name] for name in COUNTED}, "skipped": dict(sorted(found.skipped.items())),
             "beta": beta if apart else beta[0], "mu": mu if apart else mu[0]}
 
+# %% ../../nbs/mining/15_mine.ipynb #637e371b
 def listing(
     skipped:dict[str, int], # Counts by reason
 )->str:
@@ -274,7 +291,7 @@ def mine_to_file(
     work = out.absolute().with_name(f".{out.name}.shards")
     shards = _shards(trajectories, work, shared)
     found, scales = _mine_shards(miner, shards, trajectories, verdicts, preset, processes, engine)
-    _write(out, shards, scales, rules)
+    _write(out, shards, scales, rules, found.left)
     manifest = _manifest(preset, miner, trajectories, found, scales)
     write_json(f"{out}.manifest.json", manifest)
     shutil.rmtree(work)
@@ -285,7 +302,7 @@ def _mine_shards(miner, shards, folders, verdicts, preset, processes, engine):
     try:
         todo = [shard for shard in shards if shard.tally() is None]
         for _ in progress(map_shards(mine_shard, miner, todo, processes, engine), f"mining ({SHARD_SIZE} trajectories each)", len(todo)): pass
-        found = _totals(shards, folders, verdicts)
+        found = _totals(shards, folders, verdicts, miner.rules.spare_positives)
         if not len(found.lengths): raise LratError(f"{folders[0]}: no pair is left under preset {preset!r}; skipped: {listing(found.skipped)}")
         return found, _scales(found, miner.rules, len(folders))
     except LratError:
@@ -317,3 +334,6 @@ def mine_command(
     for name, what in (("runs_without_searches", "without a search"), ("runs_sharing_a_query_id", "that share a query_id"),
                        ("runs_without_answer_key", "without a gold answer")):
         if manifest[name]: print(f"{manifest[name]} trajectories {what}")
+    if count := manifest["negatives_positive_elsewhere"]:
+        print(f"{count} negatives are positives of the same query in another pair; "
+              f"{'they were left out' if manifest['rules']['spare_positives'] else 'they stay in the file, but training leaves them out'}")

@@ -22,6 +22,7 @@ class MiningRules:
     link:str="returning" # Tie a browse to the latest search that returned it (returning) or to the latest of all (latest)
     negatives:str="same_list" # From that search's list (same_list), all lists since the last useful browse (history), or tiers
     spare_opened:bool=True # Opened documents, before or after, are never negatives; tiers go by their verdict instead
+    spare_positives:bool=True # What any pair of the file calls a positive of a query is no negative of that query
     filter:bool=True # Keep a pair only if its verdict is yes; else no judge is asked
     keep_rejected:bool=False # Write rejected documents as positives with satisfied: false
     weighted:bool=True # Weights by reasoning length; else 1
@@ -70,8 +71,8 @@ _NO_JUDGE = dict(filter=False, weighted=False, empty="one")
 PRESETS = {
     "recommended": MiningRules(),
     "paper": MiningRules(link="latest", empty="zero"),
-    "reference": MiningRules(link="latest", negatives="history", spare_opened=False, keep_rejected=True, empty="one",
-                             correct_only=False),
+    "reference": MiningRules(link="latest", negatives="history", spare_opened=False, spare_positives=False, keep_rejected=True,
+                             empty="one", correct_only=False),
     # Beyond the paper
     "tiers": MiningRules(negatives="tiers", cap=9),
     # The arms of Figure 7

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from ..agents.scripted import PERSONAS
 from ..core.settings import LratError, Settings
+from ..retrieval.model_folder import LONGEST
 
 # %% ../../nbs/paper/estimates.ipynb #b3507ad0
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def corpus_size(
     if name not in CORPORA: raise LratError(f"the plan knows no size of the corpus {name!r}; add it to lrat.paper.estimates.CORPORA")
     documents, size, tokens = CORPORA[name]
     if name == settings.world.corpus and settings.world.documents: documents = settings.world.documents
-    return name, documents, size, min(tokens, settings.retriever.document_max_length)
+    return name, documents, size, min(tokens, settings.retriever.document_max_length or LONGEST)
 
 def questions_asked(
     settings:Settings, # From `load_settings`

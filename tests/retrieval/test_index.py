@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 
 from lrat.data.corpus import Document, write_corpus
-from lrat.retrieval.dense import on_gpus
+from lrat.data.questions import read_trec_run, write_trec_run
+from lrat.evaluation.scores import score_rankings
+from lrat.retrieval.dense import DenseRetriever, on_gpus
+from lrat.retrieval.encoder import Encoder
 from lrat.retrieval.fusion import HybridRetriever, fuse
 from lrat.retrieval.index import KINDS, build_index, open_index
 from lrat.retrieval.retriever import Hit, Retriever, best_hits
+from lrat.retrieval.shards import write_shard
 from lrat.core.settings import LratError, RetrieverSettings
+from lrat.testing.encoders import save_tiny
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +121,96 @@ def test_the_models_own_code_runs_only_where_it_is_named(folder, tmp_path, monke
     with pytest.raises(LratError, match="export LRAT_TRUST_REMOTE_CODE=reasonir/ReasonIR-8B"):
         build_index(folder/"c.jsonl", "reasonir", tmp_path/"i")
     assert KINDS["reasonir"].settings.query_prompt.endswith("<|embed|>\n")
+
+
+def test_an_approximate_index_of_documents_without_titles(tmp_path):
+    (tmp_path/"c.jsonl").write_text("".join(json.dumps({"docid": str(n), "text": f"\nlund {n}"}) + "\n" for n in range(3)))
+    (tmp_path/"e.jsonl").write_text("".join(json.dumps({"docid": str(n), "text": " \n"}) + "\n" for n in range(3)))
+    model = save_tiny(tmp_path/"tiny")
+    for name, queries in (("c", 3), ("e", None)): # Other lines than the first serve as queries; without any, recall is left out
+        build_index(tmp_path/f"{name}.jsonl", "dense", tmp_path/name, str(model))
+        for kind in ("hnsw", "ivf"):
+            about = build_index(tmp_path/f"{name}.jsonl", kind, tmp_path/f"{name}-{kind}", of=[tmp_path/name])
+            assert about.get("queries") == queries and ("recall" in about) == bool(queries)
+            assert len(open_index(tmp_path/f"{name}-{kind}").search("lund", 3)) == 3
+
+
+def test_a_corpus_that_moved_is_noted_and_another_is_refused(tmp_path):
+    model = save_tiny(tmp_path/"tiny")
+    (tmp_path/"new").mkdir()
+    (tmp_path/"c.jsonl").write_text('{"docid":"1","text":"baran"}\n')
+    build_index(tmp_path/"c.jsonl", "dense", tmp_path/"i", str(model))
+    (tmp_path/"c.jsonl").rename(tmp_path/"new"/"c.jsonl")
+    with pytest.raises(LratError, match="its corpus is not at .*c.jsonl; if it was moved, run the command that built this index with the new place"):
+        open_index(tmp_path/"i")
+    before = (tmp_path/"i"/"shard-00000.npy").stat().st_mtime_ns
+    assert build_index(tmp_path/"new"/"c.jsonl", "dense", tmp_path/"i", str(model))["corpus"] == "../new/c.jsonl"
+    assert open_index(tmp_path/"i").search("baran", 1)[0].docid == "1" and (tmp_path/"i"/"shard-00000.npy").stat().st_mtime_ns == before
+    (tmp_path/"other.jsonl").write_text('{"docid":"1","text":"cesel"}\n')
+    with pytest.raises(LratError, match="holds another index .corpus_sha256"): build_index(tmp_path/"other.jsonl", "dense", tmp_path/"i", str(model))
+    assert open_index(tmp_path/"i").document("1").text == "baran"
+
+
+def test_every_build_is_counted_before_it_counts_as_finished(tmp_path, monkeypatch):
+    model = save_tiny(tmp_path/"tiny")
+    write_corpus(tmp_path/"c.jsonl", [Document(str(n), f"baran {n}") for n in range(5)])
+    def lost(corpus, encoder, out): write_shard(out, 0, encoder.encode_documents(["baran"] * 4), list("0123"))
+    with pytest.raises(LratError, match="holds vectors of 4 of 5 documents"): build_index(tmp_path/"c.jsonl", "dense", tmp_path/"i", str(model), fill=lost)
+    assert not (tmp_path/"i"/"index.json").exists()
+    build_index(tmp_path/"c.jsonl", "dense", tmp_path/"dense", str(model))
+    import faiss
+    class Losing:
+        def __init__(self, *arguments): self.index, self.is_trained, self.ntotal = None, True, 4
+        def add(self, vectors): pass
+    with monkeypatch.context() as patch:
+        patch.setattr(faiss, "index_factory", Losing)
+        patch.setattr(faiss.ParameterSpace, "set_index_parameters", lambda *arguments: None)
+        with pytest.raises(LratError, match="took 4 of 5 vectors"): build_index(tmp_path/"c.jsonl", "hnsw", tmp_path/"g", of=[tmp_path/"dense"])
+    assert not (tmp_path/"g"/"vectors.faiss").exists()
+
+
+def trec_eval(rankings, qrels):
+    "What trec_eval itself says of a run file's scores, which it keeps as float32"
+    return pytest.importorskip("pytrec_eval").RelevanceEvaluator(qrels, {"recip_rank"}).evaluate(rankings)
+
+
+def test_every_reader_of_a_run_file_keeps_our_order(tmp_path):
+    "Duplicates of a dense index, two lists of a hybrid that swap two documents, and scores that float32 cannot tell apart"
+    model = save_tiny(tmp_path/"tiny")
+    write_corpus(tmp_path/"c.jsonl", [Document(str(n), "the very same") for n in range(14)])
+    build_index(tmp_path/"c.jsonl", "dense", tmp_path/"i", str(model))
+    duplicates = open_index(tmp_path/"i").search("same", 14)
+    swapped = fuse([[Hit("10", 2.), Hit("9", 1.)], [Hit("9", 2.), Hit("10", 1.)]], 2)
+    near = best_hits([("b", .3), ("a", .1 + .2 - 1e-10), ("c", .2)], 3)
+    assert [h.docid for h in swapped] == ["10", "9"] and [h.docid for h in near] == ["a", "b", "c"]
+    for hits in (duplicates, swapped, near, [Hit("z", 0.), Hit("y", 0.), Hit("x", 0.)], [Hit("z", -1.), Hit("y", -1.)]):
+        write_trec_run(tmp_path/"run", {"q": hits}, "x")
+        read, order = read_trec_run(tmp_path/"run"), [hit.docid for hit in hits]
+        assert sorted(read["q"], key=lambda docid: -np.float32(read["q"][docid])) == order and len(set(map(np.float32, read["q"].values()))) == len(hits)
+        for rank, docid in enumerate(order, 1):
+            assert trec_eval(read, {"q": {docid: 1}})["q"]["recip_rank"] == pytest.approx(1 / rank)
+            if docid in ("a", "b", "c", "9", "10"): assert score_rankings(read, {"q": {docid: 1}}).column("mrr")[0] == pytest.approx(1 / rank)
+        if len({np.float32(hit.score) for hit in hits}) < len(hits) and hits is not near: # In memory equal scores stand by docid
+            assert score_rankings({"q": {h.docid: h.score for h in hits}}, {"q": {sorted(order)[0]: 1}}).column("mrr")[0] == 1
+
+
+def test_scores_and_vectors_that_are_not_numbers_name_their_place(tmp_path):
+    model = save_tiny(tmp_path/"tiny")
+    write_corpus(tmp_path/"c.jsonl", [Document(str(n), f"baran {n}") for n in range(5)])
+    build_index(tmp_path/"c.jsonl", "dense", tmp_path/"i", str(model))
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(LratError, match=f"the score of document b is {bad}"): best_hits([("a", 1.), ("b", bad)], 1)
+    retriever = open_index(tmp_path/"i")
+    damaged = open_index(tmp_path/"i")
+    next(damaged.encoder.model.parameters()).data.fill_(float("nan"))
+    with pytest.raises(LratError, match="the vector of the query 'cesel' is not finite"): damaged.search("cesel", 2)
+    path = tmp_path/"i"/"shard-00000.npy"
+    vectors = np.load(path)
+    vectors[3, 0] = np.nan
+    np.save(path, vectors)
+    with pytest.raises(LratError, match="shard-00000.npy: the vector of document 3 is not finite; delete the index"): open_index(tmp_path/"i")
+    disk = DenseRetriever(tmp_path/"i", retriever.corpus, Encoder(str(model)), memory=0)
+    with pytest.raises(LratError, match="the vector of document 3 is not finite"): disk.search("baran", 2)
+    for k in (0, -3):
+        with pytest.raises(LratError, match=f"k is {k}; it must be at least 1"): retriever.search("baran", k)
+    assert len(retriever.search("baran", 50)) == 5

@@ -496,3 +496,45 @@ def test_in_batch_negatives_are_turned_off_by_a_flag_and_required_options_by_the
             for more in ((), ("--no-in_batch_negatives",), ("--preset", "paper"))] == [True, False, True]
     with pytest.raises(SystemExit): parser.parse_args(words[:3])
     assert "--out" in capsys.readouterr().err
+
+
+def test_the_bases_prompts_are_trained_with_and_kept(world, tmp_path, monkeypatch):
+    import shutil
+    from lrat.core.files import write_json
+    from lrat.retrieval.encoder import Encoder
+    base = shutil.copytree(world/"encoder", tmp_path/"base")
+    write_json(base/"config_sentence_transformers.json", {"prompts": {"query": "find : ", "passage": "[UNK] "}})
+    spy, few = Spy(monkeypatch), dataclasses.replace(QUICK, max_steps=1)
+    report = train(world/"pairs.jsonl", base, tmp_path/"out", few, pooling="mean")
+    assert (report["query_prompt"], report["document_prompt"]) == ("find : ", "[UNK] ")
+    assert all(f["query"].startswith("find : ") and f["documents"][0].startswith("[UNK] ") for f in spy.batches[0])
+    encoder = Encoder(str(tmp_path/"out"))
+    assert (encoder.pooling, encoder.query_prompt, encoder.document_prompt, encoder.document_max_length) == ("mean", "find : ", "[UNK] ", 8)
+    assert train(world/"pairs.jsonl", base, tmp_path/"out", few, pooling="mean", query_prompt="find : ") == report
+    for options, says in ((dict(query_prompt="ask "), "its query_prompt is 'find : ', not 'ask '"), (dict(document_prompt=""), "its document_prompt is '.UNK. ', not ''")):
+        with pytest.raises(LratError, match=says): train(world/"pairs.jsonl", base, tmp_path/"other", few, pooling="mean", **options)
+    # A model that was trained without prompts says so; a base whose prompts are all empty says nothing
+    train(world/"pairs.jsonl", world/"encoder", tmp_path/"without", few, pooling="mean")
+    with pytest.raises(LratError, match="its query_prompt is '', not 'find : '"): Encoder(str(tmp_path/"without"), query_prompt="find : ")
+    assert not (tmp_path/"other").exists() and not (tmp_path/".other.part").exists()
+
+
+@pytest.mark.parametrize("change,says", [
+    (dict(document_max_length=129), "--document_max_length is 129, but the model reads at most 128 tokens"),
+    (dict(query_max_length=512), "--query_max_length is 512, but the model reads at most 128 tokens"), (dict(query_max_length=0), "--query_max_length is 0"),
+    (dict(query_max_length=4), "--query_max_length is 4, but its prompt alone takes 4 tokens"),
+])
+def test_a_length_that_the_base_cannot_read_is_refused_before_the_first_step(world, tmp_path, change, says):
+    with pytest.raises(LratError, match=says):
+        train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", dataclasses.replace(QUICK, **change), pooling="mean", query_prompt="find : ")
+    assert not (tmp_path/"out").exists() and not (tmp_path/".out.part").exists()
+
+
+def test_texts_are_cut_by_tokens_alone_and_none_is_empty(world):
+    import transformers
+    tokenizer = load_tokenizer_for(world/"decoder", "last")
+    collator = lrat.training.trainer.extended(True).Collator(tokenizer, query_max_len=8, passage_max_len=8)
+    texts = [" " * 5000 + "baran cesel", "baran " * 5000, "x" * 5000]
+    batches, rows = collator.sorted_batches(texts, 8)
+    found = [row[mask.bool()].tolist() for batch in batches for row, mask in zip(batch["input_ids"], batch["attention_mask"])]
+    assert [found[n] for n in rows] == tokenizer(texts, truncation=True, max_length=8)["input_ids"]
