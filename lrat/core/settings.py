@@ -258,7 +258,7 @@ def _parse(name, kind, text):
         member = typing.get_args(kind)[0]
         if not text.startswith("["): return [_parse(name, member, item.strip()) for item in text.split(",")] if text else []
         try: return json.loads(text)
-        except json.JSONDecodeError as error: raise LratError(f"the setting {name} is not valid JSON ({error.msg}): {text}") from None
+        except (ValueError, RecursionError) as error: raise LratError(f"the setting {name} is not valid JSON ({getattr(error, 'msg', error)}): {text:.80}") from None
     members = typing.get_args(kind) or (kind,)
     if type(None) in members and text.lower() in ("none", "null"): return None
     if bool in members: return {"true": True, "false": False}.get(text.lower(), text)

@@ -16,6 +16,8 @@ from .files import digest, read_json, sha256_file, sha256_folder, write_json
 from .settings import LratError, project_root
 
 # %% ../../nbs/core/stages.ipynb #df64b26d
+_READ_AND_WRITE = {f"lrat.core.{name}" for name in ("settings", "files", "rows", "names", "system_errors", "cli")} # They change no result
+
 def _imported(
     source, # Text of a module of this package
     package, # Name of its package, such as `lrat.mining`: exported code imports relatively
@@ -23,7 +25,7 @@ def _imported(
     "Names of the modules of this package that `source` imports"
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
     names = {resolve_name("." * node.level + node.module, package) for node in nodes}
-    return {name for name in names if name.startswith("lrat.")} - {"lrat.core.settings", "lrat.core.files", "lrat.core.cli"}
+    return {name for name in names if name.startswith("lrat.")} - _READ_AND_WRITE
 
 def _code(source):
     "The code of a module, without comments and docstrings: new words change no result"

@@ -9,11 +9,12 @@ __all__ = ['ANSWER_JUDGES', 'write_scores', 'read_scores', 'success_bounds', 'de
 # %% ../../nbs/evaluation/command.ipynb #5dd77ba4
 import math, sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from fastcore.script import Param
-from ..core.files import need, read_jsonl, write_json, write_jsonl
+from ..core.files import need, output_lock, read_jsonl, write_json, write_jsonl
 from ..core.settings import InputError, LratError
 from ..data.questions import read_qrels, read_questions, read_trec_run
 from .browsecomp import browsecomp_summary, calibration_error, iterate_browsecomp, read_confidence, write_browsecomp
@@ -172,8 +173,9 @@ def eval_command(
     judge, errors = _answer_judge(answer_judge, endpoint, model, sampling, prompt, concurrency, leave_out, rename, headers, models), []
     if judge and not (out or verdicts): raise LratError("--answer_judge model needs --out or --verdicts FILE; the model's verdicts are kept")
     if judge: verdicts = verdicts or f"{out}.verdicts.jsonl"
-    table = _score_folder(trajectories, questions, qrels, judge, verdicts, errors)
-    if out: write_scores(out, table)
+    with output_lock(out or verdicts, "evaluation") if judge or out else nullcontext():
+        table = _score_folder(trajectories, questions, qrels, judge, verdicts, errors)
+        if out: write_scores(out, table)
     if leaderboard: write_json(leaderboard, browsecomp_summary(table, iterate_browsecomp(trajectories)))
     for line in describe_scores(table, resamples, seed): print(line)
     if table.stranger:

@@ -15,7 +15,7 @@ import numpy as np
 from ..core.cli import require
 from ..core.files import progress
 from ..core.settings import InputError, LratError
-from ..data.questions import Question
+from ..data.questions import Question, whole_grades
 from ..judging.answers import answer_is_correct
 from ..retrieval.retriever import best_hits
 from ..trajectories.trajectory import Trajectory, iterate_trajectories
@@ -149,7 +149,7 @@ def score_rankings(
     "Recall at each cutoff, reciprocal rank and nDCG@10 of each query that has a relevant document; equal scores are ordered by docid"
     ir_measures = require("ir_measures", "evaluation")
     wanted = {f"recall_at_{k}": f"R@{k}" for k in cutoffs} | {"mrr": "RR", "ndcg_at_10": "nDCG@10"}
-    judged = {query: grades for query, grades in qrels.items() if any(g > 0 for g in grades.values())}
+    judged = whole_grades({query: grades for query, grades in qrels.items() if any(g > 0 for g in grades.values())})
     names = {str(ir_measures.parse_measure(text)): metric for metric, text in wanted.items()}
     row = {query: number for number, query in enumerate(judged)}
     values = {metric: np.zeros(len(judged)) for metric in wanted}

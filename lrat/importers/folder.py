@@ -8,7 +8,7 @@ __all__ = ['is_continuation', 'TrajectoryFolder']
 # %% ../../nbs/importers/folder.ipynb #1d05deed
 import dataclasses
 from pathlib import Path
-from ..core.files import digest, to_json
+from ..core.files import to_json
 from ..core.settings import InputError
 from .report import ImportReport
 from ..trajectories.trajectory import Trajectory, read_trajectory, trajectory_name, write_trajectory
@@ -33,9 +33,6 @@ def _query_id(where, run, taken, report):
         made = f"{name.removesuffix(Path(name).suffix)}-{line}"
         found = next(i for i in (made, *(f"{made}-{n}" for n in range(2, len(taken) + 3))) if i not in taken)
         report.add("a session without an id, named after its position", where, found)
-    if len(trajectory_name(found).encode()) > 200:
-        found = f"{found[:40]}-{digest(found)[:16]}"
-        report.add("an id that is too long for a file name, shortened", where, found)
     return found
 
 # %% ../../nbs/importers/folder.ipynb #343822d7

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from fastcore.script import Param
 from ..core.plugins import installed, load_installed
-from ..core.files import digest, read_jsonl
+from ..core.files import digest, output_lock, read_jsonl
 from ..core.settings import LratError
 from .ensemble import Ensemble
 from .judge import AcceptAll, Decision, Judge, JudgedBrowse, RuleJudge, judge_trajectories
@@ -162,6 +162,6 @@ def judge_command(
 ):
     "Judge which opened documents were useful; the same command again resumes where it stopped"
     chosen = make_judge(judge, endpoint, model, seed, concurrency, prompt, reply_format, temperature, leave_out, rename, headers, models)
-    counts = judge_trajectories(trajectories, chosen, out, max_error_rate)
+    with output_lock(out, "judging"): counts = judge_trajectories(trajectories, chosen, out, max_error_rate)
     print(f"{out}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     if counts["failed"]: raise LratError(f"{out}: the judge failed on {counts['failed']} opened documents; run the same command again to ask for them")

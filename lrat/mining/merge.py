@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from fastcore.script import Param
-from ..core.files import IndexedJsonl, need, open_atomic, progress, read_json, sha256_file, to_json, write_json
+from ..core.files import need, open_atomic, progress, read_json, sha256_file, to_json, write_json
+from ..core.rows import IndexedJsonl
 from ..core.settings import InputError, LratError
 from .positives import KnownPositives, pair_keys, with_negatives
 from .weights import weight_scale
+from ..data.sources import plain_jsonl
 
 # %% ../../nbs/mining/merge.ipynb #3c353a7c
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,8 @@ def scan_pairs(
         values = _weight(row, "reasoning_len", where), 1. if np.isnan(weight) else weight, row.get("satisfied") is not False
         for column, value in zip(columns, values): column.append(value)
         if known: known.add(pair_keys(row, where))
-    path, rows = Path(path), IndexedJsonl(path, check)
+    path, plain = Path(path), plain_jsonl(path, _pair)
+    rows = IndexedJsonl(plain, check, name=path if plain == path else "")
     if not len(rows): raise InputError(f"{path}: holds no pair")
     manifest = Path(f"{path}.manifest.json")
     return PairFile(path, rows, *(np.frombuffer(column, dtype=column.typecode) for column in columns),

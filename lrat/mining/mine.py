@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from fastcore.script import Param
-from ..core.files import digest, open_atomic, progress, read_json, read_lines, to_json, write_json, write_jsonl
+from ..core.files import digest, open_atomic, output_lock, progress, read_json, read_lines, to_json, write_json, write_jsonl
 from ..core.parallel import ENGINES, map_shards
 from ..core.settings import InputError, LratError, code_version
 from ..data.corpus import Corpus, open_corpus
+from ..data.fields import FIELDS_HELP
 from ..data.questions import Question, read_questions
 from ..judging.answers import answer_is_correct
 from ..judging.verdicts import Verdicts, read_verdicts
@@ -284,17 +285,17 @@ def mine_to_file(
     rules, out = mining_rules(preset, changes), Path(out)
     if correct_only is not None: rules = dataclasses.replace(rules, correct_only=correct_only)
     answers = None if questions is None else {q.query_id: q.answer for q in questions}
-    miner = Miner(rules, corpus, _open_verdicts(trajectories, verdicts, rules), tokenizer, answers)
-    load_tokenizer(tokenizer) # A mistake in its name is reported before the work begins
+    miner, _ = Miner(rules, corpus, _open_verdicts(trajectories, verdicts, rules), tokenizer, answers), load_tokenizer(tokenizer) # Mistakes come first
     shared = [dataclasses.asdict(rules), tokenizer, corpus.sha256, [v and [str(v.path), *_state(v.path)] for v in miner.verdicts],
               answers, code_version()]
     work = out.absolute().with_name(f".{out.name}.shards")
     shards = _shards(trajectories, work, shared)
-    found, scales = _mine_shards(miner, shards, trajectories, verdicts, preset, processes, engine)
-    _write(out, shards, scales, rules, found.left)
-    manifest = _manifest(preset, miner, trajectories, found, scales)
-    write_json(f"{out}.manifest.json", manifest)
-    shutil.rmtree(work)
+    with output_lock(out, "mining"):
+        found, scales = _mine_shards(miner, shards, trajectories, verdicts, preset, processes, engine)
+        _write(out, shards, scales, rules, found.left)
+        manifest = _manifest(preset, miner, trajectories, found, scales)
+        write_json(f"{out}.manifest.json", manifest)
+        shutil.rmtree(work)
     return manifest
 
 def _mine_shards(miner, shards, folders, verdicts, preset, processes, engine):
@@ -323,10 +324,11 @@ def mine_command(
     query_context:bool=False, # Add to each pair what the agent knew: question, earlier sub-queries, preceding reasoning; for lrat train --query_form
     processes:int=None, # How many work concurrently; default 1, and under ray as many as the cluster holds
     engine:Param(f"One of {', '.join(ENGINES)}; ray uses the cluster of RAY_ADDRESS, else one on this machine", str)="processes",
+    fields:Param(FIELDS_HELP, str, nargs="+")=None,
 ):
     "Mine weighted training pairs from judged trajectories; the same command again resumes where it stopped"
     asked = read_questions(questions) if questions else None
-    manifest = mine_to_file(trajectories, open_corpus(corpus), verdicts or [], preset, tokenizer, out, asked, False if all_trajectories else None,
+    manifest = mine_to_file(trajectories, open_corpus(corpus, fields or ()), verdicts or [], preset, tokenizer, out, asked, False if all_trajectories else None,
                             parse_changes(set or []), processes, engine)
     if query_context: write_jsonl(out, with_context(out, trajectories))
     print(f"{out}: {manifest['pairs']} pairs of {manifest['runs_mined']} trajectories, of {manifest['runs_read']} read; "

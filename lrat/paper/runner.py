@@ -11,7 +11,7 @@ import dataclasses, os, sys, time
 from pathlib import Path
 from fastcore.script import Param
 from ..core.cli import require
-from ..core.files import digest, read_json, sha256_file, sha256_folder, write_json
+from ..core.files import digest, output_lock, read_json, sha256_file, sha256_folder, write_json
 from ..core.settings import LratError, Settings, code_version, load_settings, parse_settings, project_root
 from ..evaluation.prices import read_prices
 from .artefacts import all_artefacts, find_artefact
@@ -197,8 +197,9 @@ def run_command(
         os.environ.setdefault(name, "0" if profile == "paper" else "1")
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found") # Bars are drawn as text
     given = {} if seed is None else {"seed": seed}
-    outcomes = run_notebooks(chosen, settings.profile, given | ({"changes": changes} if changes else {}), force)
-    _say_end(profile, outcomes, build_report(profile, table))
+    with output_lock(project_root()/"results"/profile, "run"):
+        outcomes = run_notebooks(chosen, settings.profile, given | ({"changes": changes} if changes else {}), force)
+        _say_end(profile, outcomes, build_report(profile, table))
 
 def _plan_lines(settings):
     yield from describe_plan(make_plan(settings))

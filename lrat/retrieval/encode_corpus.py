@@ -28,7 +28,7 @@ class ShardEncoder:
         task:dict, # corpus, encoder, out, shard_size, store_dtype, processes and reports
         encoder:Encoder, # Made as the task says
     ):
-        self.task, self.corpus, self.encoder = task, open_corpus(task["corpus"]), encoder
+        self.task, self.corpus, self.encoder = task, open_corpus(task["corpus"], task.get("fields", ())), encoder
         if len(self.corpus) >= COMPILE_FROM: encoder.compile()
 
     def make(self,
@@ -107,7 +107,7 @@ def build_dense(
               if not shard_exists(corpus, out, n, _rows(len(corpus), shard_size, n), encoder.dimensions, store_dtype)]
     if not wanted: return 0
     processes = min(processes, len(wanted))
-    task = {"corpus": str(corpus.path), "encoder": (type(encoder), encoder.arguments), "out": str(out), "shard_size": shard_size,
+    task = {"corpus": str(corpus.path), "fields": corpus.fields, "encoder": (type(encoder), encoder.arguments), "out": str(out), "shard_size": shard_size,
             "store_dtype": store_dtype, "processes": processes, "reports": str(out/".reports")}
     alone = engine == "processes" and processes == 1 # Then the encoder is loaded already
     shared, begin = (ShardEncoder(task, encoder), None) if alone else (task, prepare)

@@ -16,13 +16,14 @@ from ..core.plugins import installed, load_installed
 from .ann import APPROXIMATIONS, ApproximateRetriever, build_approximate, measured_recall, written_out
 from ..data.assets import ASSETS
 from .bm25 import B, K1, BM25Retriever, build_bm25
-from ..data.corpus import Corpus, open_corpus
+from ..data.corpus import Corpus, describe_documents, open_corpus
+from ..data.fields import FIELDS_HELP
 from .dense import DenseRetriever
 from .dtypes import DTYPES
 from .encode_corpus import build_dense, check_build
 from .languages import LANGUAGES, check_language, language_remark
 from .model_folder import POOLINGS
-from ..core.files import need, read_json, to_json, write_json
+from ..core.files import folder_lock, need, read_json, to_json, write_json
 from ..core.parallel import ENGINES
 from .fusion import DEPTH, FUSIONS, RANK_CONSTANT, Fusion, HybridRetriever, read_fusion
 from .reasonir import REASONIR, open_encoder
@@ -110,6 +111,7 @@ def build_index(
     fill:Callable|None=None, # For dense: puts in vectors made elsewhere, given corpus, encoder and folder
     language:str="en", # For bm25: a code in `LANGUAGES`
     fusion:Fusion|None=None, # For hybrids: how the lists become one; None takes reciprocal ranks
+    fields:Sequence[str]=(), # The corpus's field of the docid, then those of the text; none for the rule of `lrat.data.fields`
 )->dict: # What `index.json` holds
     "Build an index, resuming where a killed build stopped; raises `LratError` where `out` holds another"
     check_build(processes, engine, store_dtype)
@@ -117,19 +119,25 @@ def build_index(
     if check_language(language) != "en" and kind != "bm25": raise LratError(f"an index of kind {kind} matches no words of a language; leave --language out")
     if fusion and chosen is not KINDS["hybrid"]: raise LratError(f"an index of kind {kind} fuses nothing; fusion, weights and temperatures are for hybrids")
     if fill and not chosen.encodes: raise LratError(f"an index of kind {kind} holds no vectors; choose a kind that does, such as dense")
-    settings, opened = retriever or chosen.settings, open_corpus(corpus)
+    settings, opened = retriever or chosen.settings, open_corpus(corpus, fields)
     request = BuildRequest(kind, opened, out, settings, model or settings.model, tuple(Path(folder).absolute() for folder in of),
                            dtype, store_dtype, {"processes": processes, "engine": engine}, fill, language, fusion or Fusion())
     about = {"kind": chosen.stored or kind, "corpus": os.path.relpath(opened.path, out), "corpus_sha256": opened.sha256,
-             "documents": len(opened), **chosen.describe(request)}
+             "documents": len(opened), **({"fields": list(opened.fields)} if opened.fields else {}), **chosen.describe(request)}
+    if _is_built(out, about): return _where_things_are(out, about) # Perhaps on a disk that cannot be written
+    with folder_lock(out, "indexing"):
+        if not _is_built(out, about):
+            write_json(out/"begun.json", about)
+            measured = chosen.build(request) or {}
+            opened.check_unchanged()
+            write_json(out/"index.json", about | measured)
+    return _where_things_are(out, about)
+
+def _is_built(out, about):
     for name in ("index.json", "begun.json"):
         if (out/name).is_file() and _made_from(read_json(out/name)) != _made_from(about):
             raise LratError(f"{out}: holds another index ({_difference(read_json(out/name), about)}); choose another --out or delete it")
-    if (out/"index.json").is_file(): return _where_things_are(out, about)
-    write_json(out/"begun.json", about)
-    about |= chosen.build(request) or {}
-    write_json(out/"index.json", about)
-    return about
+    return (out/"index.json").is_file()
 
 def _where_things_are(out, about):
     "A finished index, told where its corpus, its model and other indexes are now"
@@ -149,7 +157,7 @@ def open_index(
     for name in ("kind", "corpus"): need(about, name, str, folder/"index.json")
     if not (path := folder/about["corpus"]).exists():
         raise LratError(f"{folder}: its corpus is not at {os.path.normpath(path)}; if it was moved, run the command that built this index with the new place")
-    corpus = open_corpus(path)
+    corpus = open_corpus(path, about.get("fields", ()))
     if about.get("corpus_sha256", corpus.sha256) != corpus.sha256:
         raise LratError(f"{folder}: was made from another state of {corpus.path}; delete it and build it again")
     return kind_of(about["kind"]).open(folder, about, corpus, model)
@@ -239,7 +247,7 @@ KINDS["hybrid"] = Kind("fusion of two indexes or more", lambda r: None,
 
 # %% ../../nbs/retrieval/index.ipynb #6f89c58f
 def index_command(
-    source:str, # Corpus: JSON lines, Parquet, a saved dataset or wikipedia-leads; with --export, a dense index
+    source:str, # Corpus: JSON lines, .gz, .zst, TSV, Parquet, a folder of them, or wikipedia-leads; with --export, a dense index
     out:Param("Folder for the index", str)=None,
     kind:Param(f"{'; '.join(f'{name}: {kind.help}' for name, kind in KINDS.items())}; or an installed kind", str)="dense",
     of:Param("For kinds that are built from other indexes: their folders", str, nargs="+")=None,
@@ -261,6 +269,7 @@ def index_command(
     export:Param("Folder for the vectors of SOURCE, which is an index; needs --form", str)=None,
     form:Param(f"Format of --vectors and --export: {' or '.join(VECTOR_FORMS)}", str)=None,
     questions:Param("With --export: TSV of questions whose vectors are written as well", str)=None,
+    fields:Param(FIELDS_HELP, str, nargs="+")=None,
 ):
     "Index a corpus, or export the vectors of an index; the same command again resumes or does nothing"
     if bool(out) == bool(export): raise LratError("name either --out, the folder of an index to build, or --export, a folder for the vectors of an index")
@@ -271,7 +280,8 @@ def index_command(
     settings = dataclasses.replace(kind_of(kind).settings, **{name: value for name, value in given.items() if value is not None})
     fill = import_vectors(vectors, form) if vectors else None
     fused = Fusion(fusion or "rrf", tuple(weights or ()), tuple(temperatures or ())) if fusion or weights or temperatures else None
-    about = build_index(source, kind, out, settings.model, settings, of or (), dtype, store_dtype, processes, engine, fill, language, fused)
+    if not (Path(out)/"index.json").is_file(): print(*describe_documents(source, fields), sep="\n", file=sys.stderr)
+    about = build_index(source, kind, out, settings.model, settings, of or (), dtype, store_dtype, processes, engine, fill, language, fused, fields or ())
     recall = f", recall@{about['k']} {about['recall']} against exact search ({about['queries']} titles as queries)" if "recall" in about else ""
     print(f"{out}: {about['kind']} index of {about['documents']} documents{recall}")
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..core.files import IndexedJsonl, need
+from ..core.files import need
+from ..core.rows import IndexedJsonl
 from ..mining.positives import KnownPositives, pair_keys, text_key
 from ..retrieval.query_forms import QUERY_FORMS, QueryForm, render_query
 from ..core.settings import InputError

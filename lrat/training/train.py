@@ -14,14 +14,16 @@ from types import SimpleNamespace
 import numpy as np
 from fastcore.script import Param
 from ..core.cli import require
-from ..core.files import folder_lock, progress, read_json, read_jsonl, write_json
+from ..core.files import output_lock, progress, read_json, read_jsonl, write_json
 from ..core.settings import PROFILES, TRAINING_PRESETS, LratError, TrainingSettings, load_settings
 from ..data.assets import model_path
+from ..data.sources import plain_jsonl
 from ..retrieval.query_forms import QUERY_FORMS
 from .base_model import POOLINGS, load_tokenizer_for, merged
 from .checkpoints import last_checkpoint
 from .checks import check_settings, finished_record, same_training, training_record
 from ..retrieval.fusion import FUSIONS
+from .dataset import parse_pair
 from .export import check_model, save_model
 from .fuse_indexes import fuse_indexes, gains
 from .general_queries import general_file
@@ -45,20 +47,21 @@ def train(
     "Train a bi-encoder with weighted InfoNCE (section 5.2); raises `LratError` for bad pairs, another training in `out`, or NaN"
     require("FlagEmbedding", "train")
     check_settings(training, general)
+    mined_to, pairs = pairs, plain_jsonl(pairs, parse_pair)
     for file in filter(None, (pairs, general)): next(read_jsonl(file), None) # A missing file is reported first
     base, out = Path(model_path(str(model))), Path(out)
     record = training_record(out.name, pairs, base, model, training, general, pooling, seed=seed, query_prompt=query_prompt,
                              document_prompt=document_prompt, dropout=dropout)
     if found := _finished(out, record): return found
     work, first = out.absolute().parent/f".{out.name}.part", not int(os.environ.get("RANK", 0))
-    with folder_lock(work, "training") if first else contextlib.nullcontext(), quiet():
+    with output_lock(out, "training") if first else contextlib.nullcontext(), quiet(): # The first process holds it for all
         if found := _finished(out, record): return found # Meanwhile
         checkpoint = last_checkpoint(work, say=first)
         if checkpoint: same_training(read_json(work/"begun.json"), record, work)
         else: write_json(work/"begun.json", record) # One that was stopped before its first checkpoint has nothing to lose
         trainer = make_trainer(pairs, base, work, training, record, general)
         _take_steps(trainer, checkpoint, tensorboard)
-        if trainer.is_world_process_zero(): _finish(trainer, base, work, out, record, pairs)
+        if trainer.is_world_process_zero(): _finish(trainer, base, work, out, record, mined_to)
         trainer.accelerator.wait_for_everyone()
     return read_json(out/"training.json")
 
@@ -153,7 +156,7 @@ def _check_options(given):
 
 # %% ../../nbs/training/18_train.ipynb #e41b8e96
 def train_command(
-    pairs:str, # JSON lines of pairs, as lrat mine writes them
+    pairs:str, # Pairs, as lrat mine writes them: JSON lines, .gz, .zst, Parquet, or a folder of them
     model:str="", # Base model: asset name, folder or hub id
     out:Param("Folder for the trained model or hybrid", str, required=True)=None,
     kind:Param(f"{'; '.join(f'{name}: {kind.help}' for name, kind in TRAININGS.items())}", str)="encoder",
