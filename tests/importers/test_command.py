@@ -57,8 +57,12 @@ def test_tools_of_other_names(name, tmp_path):
         run.steps[n] = Step("tool_call", "web" if is_search else "open", json.dumps({"q": value, "page": 1} if is_search else {"url": value}), output)
     write_jsonl(tmp_path/"log.jsonl", logged(run))
     (tmp_path/"tools.yaml").write_text("web: {kind: search, query: q, results: hits.url}\nopen: {kind: browse, docid: url}\n")
-    with pytest.raises(LratError, match=r"none of the 1 trajectories holds a search; the tools in them are: open \(2\), web \(2\); name the search"):
-        import_trajectories(tmp_path/"log.jsonl", tmp_path/"unmapped", form)
+    import_trajectories(tmp_path/"log.jsonl", tmp_path/"guessed", form)
+    guessed, = iterate_trajectories(tmp_path/"guessed")
+    assert views(guessed) == views(small())
+    (tmp_path/"wrong.yaml").write_text("web: {kind: other}\n")
+    with pytest.raises(LratError, match=r"none of the 1 trajectories holds a search; the tools in them are: web \(2\); name the search"):
+        import_trajectories(tmp_path/"log.jsonl", tmp_path/"unmapped", form, read_tools(tmp_path/"wrong.yaml"))
     import_trajectories(tmp_path/"log.jsonl", tmp_path/"runs", form, read_tools(tmp_path/"tools.yaml"))
     imported, = iterate_trajectories(tmp_path/"runs")
     assert views(imported) == views(small()) and imported.metadata["tools"] == {"open": "get_document", "web": "search"}
