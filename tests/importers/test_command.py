@@ -99,17 +99,17 @@ def test_an_interrupted_import_resumes(tmp_path, monkeypatch):
     import_trajectories(tmp_path/"log.jsonl", tmp_path/"whole", "chat")
     count = 0
 
-    def dies(folder, run):
+    def dies(folder, run, **more):
         nonlocal count
         if (count := count + 1) > 3: raise KeyboardInterrupt
-        return write_trajectory(folder, run)
+        return write_trajectory(folder, run, **more)
 
     monkeypatch.setattr(folder_module, "write_trajectory", dies)
     with pytest.raises(KeyboardInterrupt): import_trajectories(tmp_path/"log.jsonl", tmp_path/"runs", "chat")
     assert len(list((tmp_path/"runs").glob("run_*"))) == 3
     (tmp_path/"runs"/".run_q3.json.x.part").write_text("half") # What kill -9 leaves
     made = []
-    monkeypatch.setattr(folder_module, "write_trajectory", lambda folder, run: made.append(run.query_id) or write_trajectory(folder, run))
+    monkeypatch.setattr(folder_module, "write_trajectory", lambda folder, run, **more: made.append(run.query_id) or write_trajectory(folder, run, **more))
     import_trajectories(tmp_path/"log.jsonl", tmp_path/"runs", "chat")
     assert made == [f"q{n}" for n in range(3, 8)] and written(tmp_path/"runs") == written(tmp_path/"whole")
     assert not list((tmp_path/"runs").glob(".*.part"))
