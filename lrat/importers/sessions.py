@@ -13,7 +13,7 @@ from .report import ImportReport
 from .opens import SeenDocuments, call_steps
 from .results import parse_json, unwrap
 from .tools import TOOLS, Tool
-from ..trajectories.trajectory import BROWSE_TOOLS, SEARCH_TOOLS, Step, Trajectory, thoughts, visible
+from ..trajectories.trajectory import Step, Trajectory, thoughts, visible
 
 # %% ../../nbs/importers/sessions.ipynb #8d26805b
 EVENT_KINDS = ("system", "user", "thought", "text", "call", "result")
@@ -69,10 +69,10 @@ def _match(made, calls, results):
 # %% ../../nbs/importers/sessions.ipynb #6076a175
 class _Steps:
     "The steps of a session in the making: each call waits for its result"
-    def __init__(self, session, report):
+    def __init__(self, session, report, calls=None):
         self.session, self.report, self.items = session, report, [] # Items are steps and lists of call, result and whether it is parallel
         self.waiting, self.turn, self.loose, self.before = {}, [], [], None # Calls by id, calls and results of this turn, kind of the last event
-        self.query, self.more = None, {}
+        self.query, self.more, self.calls = None, {}, Counter() if calls is None else calls
 
     def note(self, what, detail=""): self.report.add(what, self.session.where, detail)
 
@@ -124,11 +124,13 @@ def _finished_steps(made, tools):
         call, result, parallel = item
         if not parallel: seen.begin_turn()
         if result is None: made.note("a call without a result", call.tool)
-        tool = TOOLS["search"] if call.search else tools.get(call.tool, Tool("other"))
+        tool = tools.get(call.tool, Tool("other"))
+        if call.search and tool.kind != "search": tool = TOOLS["search"]
+        made.calls[str(call.tool), tool.kind] += 1
         value, docids, failed = (result.value, result.docids, result.failed) if result else (None, (), False)
         steps = call_steps(seen, tool, str(call.tool), call.value, value, docids, failed, made.note)
         if steps[0].tool_name != call.tool: made.more.setdefault("tools", {})[call.tool] = steps[0].tool_name
-        steps[0] = replace(steps[0], parallel=parallel)
+        if parallel: steps[0] = replace(steps[0], parallel=True)
         yield steps, result is not None and not result.failed
 
 # %% ../../nbs/importers/sessions.ipynb #526d2efd
@@ -136,10 +138,10 @@ def to_trajectory(
     session:Session, # What a reader found
     tools:dict[str,Tool]=TOOLS, # What each tool does
     report:ImportReport|None=None, # Takes what is missing or cannot be read
-    other_tools:Counter|None=None, # Counts the calls of tools that neither search nor open a document
+    calls:Counter|None=None, # Counts the calls by tool and kind
 )->Trajectory|None: # None where nothing happened
     "The trajectory of a session"
-    made = _Steps(session, ImportReport() if report is None else report)
+    made = _Steps(session, ImportReport() if report is None else report, calls)
     for event in session.events: made.add(event)
     steps, attempted, succeeded = [], Counter(), Counter()
     for (step, *more), good in _finished_steps(made, tools):
@@ -147,7 +149,6 @@ def to_trajectory(
         if step.type == "tool_call": # A call with several queries counts once
             attempted[step.tool_name] += 1
             succeeded[step.tool_name] += good
-            if other_tools is not None and step.tool_name not in SEARCH_TOOLS | BROWSE_TOOLS: other_tools[step.tool_name] += 1
     if not steps: return made.note("a session without a step")
     if made.query is None: made.note("a session without a question")
     metadata = session.metadata | {name: made.more[name] for name in sorted(made.more)}

@@ -28,7 +28,7 @@ from .query_context import with_context
 from .rules import PRESETS, TIERS, MiningRules, mining_rules, parse_changes
 from .weights import Scale, weight_scale
 from ..retrieval.retriever import load_tokenizer
-from ..trajectories.trajectory import Trajectory, read_trajectory
+from ..trajectories.trajectory import Trajectory, count_unseparated, read_trajectory
 
 # %% ../../nbs/mining/15_mine.ipynb #cc5326b1
 def training_row(
@@ -97,6 +97,7 @@ class Miner:
         else:
             tally.counts["runs_mined"] += 1
             tally.counts["runs_without_searches"] += not trajectory.searches()
+            tally.counts["searches_not_separated"] += count_unseparated(trajectory.steps)
             yield from _rows(self, trajectory, folder, tally)
 
 # %% ../../nbs/mining/15_mine.ipynb #9f337385
@@ -220,7 +221,7 @@ def _scales(found, rules, folders):
     counted = found.lengths >= (rules.empty == "one")
     if rules.scale == "kept": counted &= found.satisfied
     groups = [counted & (found.folders == n) for n in range(folders)] if rules.scale == "folder" else [counted]
-    scales = [weight_scale(found.lengths[group]) if rules.weighted and group.any() else None for group in groups]
+    scales = [weight_scale(found.lengths[group]) if rules.weighted and rules.positive == "browsed" and group.any() else None for group in groups]
     if rules.scale == "none": scales = [scale and Scale(scale.beta, 1.) for scale in scales]
     return scales if rules.scale == "folder" else scales * folders
 
@@ -229,7 +230,7 @@ def _weight(length, scale, rules):
 
 # %% ../../nbs/mining/15_mine.ipynb #5156b172
 COUNTED = ("satisfied", "runs_read", "runs_mined", "runs_without_answer_key", "runs_without_searches", "runs_sharing_a_query_id",
-           "negatives_not_in_the_corpus", "negatives_positive_elsewhere") # In the manifest
+           "negatives_not_in_the_corpus", "negatives_positive_elsewhere", "searches_not_separated") # In the manifest
 
 def _write(out, shards, scales, rules, left):
     "Join the shards, with weights; a line is closed only now, so only those that lose negatives are read as JSON again"
@@ -339,3 +340,6 @@ def mine_command(
     if count := manifest["negatives_positive_elsewhere"]:
         print(f"{count} negatives are positives of the same query in another pair; "
               f"{'they were left out' if manifest['rules']['spare_positives'] else 'they stay in the file, but training leaves them out'}")
+    if count := manifest["searches_not_separated"]:
+        print(f"{count} searches asked several queries, and nothing separates their results: taken as those of the first query; "
+              "if the agent ran all of them, import the trajectories with lrat import before mining, which leaves such results out")

@@ -4,19 +4,20 @@
 
 # %% auto #0
 __all__ = ['DIALECTS', 'SEARCH_TOOLS', 'BROWSE_TOOLS', 'STEP_TYPES', 'Step', 'Dialect', 'result_docids', 'format_results',
-           'format_document', 'thoughts', 'visible', 'Search', 'Browse', 'find_searches', 'turn_start',
-           'reasoning_after', 'find_browses', 'Trajectory', 'file_metadata', 'read_trajectory', 'parse_trajectory',
-           'trajectory_name', 'write_trajectory', 'iterate_trajectories']
+           'format_document', 'thoughts', 'visible', 'Search', 'Browse', 'find_searches', 'count_unseparated',
+           'turn_start', 'reasoning_after', 'find_browses', 'Trajectory', 'file_metadata', 'read_trajectory',
+           'parse_trajectory', 'trajectory_name', 'write_trajectory', 'iterate_trajectories']
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #7e1205af
-import json, re
+import functools, json, re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from ..core.files import need, read_json, write_json
 from ..core.names import safe_name
 from ..core.settings import InputError
 from .docids import normal_docid
+from .queries import separate_results
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #8e716c68
 @dataclass(frozen=True)
@@ -74,16 +75,24 @@ BROWSE_TOOLS = {tool for d in DIALECTS for tool in d.browse_tools}
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #c4450f6f
 _BLOCK = re.compile(r"^DocID:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
+_WRITTEN = re.compile(r'\[((?:\{"docid": "(?:[^"\\]|\\.)*"\}, )+)\{"result": ') # As an import writes it; the rest is not read for its docids
 
 def result_docids(
     output, # What the search tool returned: text blocks, JSON text, or the parsed list
 )->list[str]: # Best first, each once
     "Docids of a result list"
-    rows = output
-    if isinstance(output, str):
-        if not output.lstrip().startswith("["): return list(dict.fromkeys(_BLOCK.findall(output)))
-        try: rows = json.loads(output)
-        except (ValueError, RecursionError): return list(dict.fromkeys(_BLOCK.findall(output)))
+    if isinstance(output, str): return list(_docids_in_text(output))
+    return _docids_in_rows(output)
+
+@functools.lru_cache(64) # One trajectory asks for the same list several times
+def _docids_in_text(output):
+    written = _WRITTEN.match(output)
+    if written: return tuple(_docids_in_rows(json.loads(f"[{written[1][:-2]}]")))
+    if not output.lstrip().startswith("["): return tuple(dict.fromkeys(_BLOCK.findall(output)))
+    try: return tuple(_docids_in_rows(json.loads(output)))
+    except (ValueError, RecursionError): return tuple(dict.fromkeys(_BLOCK.findall(output)))
+
+def _docids_in_rows(rows):
     if isinstance(rows, dict): rows = rows.get("results")
     return list(dict.fromkeys(str(row["docid"]) for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict) and "docid" in row))
 
@@ -144,12 +153,27 @@ class Browse:
 def find_searches(
     steps:list[Step],
 )->list[Search]:
-    "Searches in order; of a list of queries the first counts, since agents that send lists run only that one"
-    found = []
-    for number, step in enumerate(steps):
-        queries = next(filter(None, (dialect.queries(step) for dialect in DIALECTS)), None)
-        if queries: found.append(Search(number, str(queries[0]), tuple(result_docids(step.output))))
-    return found
+    "Searches in order; a call with several queries is one for each that its output names, or one for the first where it names none"
+    return [search for number, step in enumerate(steps) for search in _searches_of(number, step)]
+
+def _queries(step):
+    if step.tool_name not in SEARCH_TOOLS: return []
+    return [str(query) for query in next(filter(None, (dialect.queries(step) for dialect in DIALECTS)), ())]
+
+def _searches_of(number, step):
+    queries = _queries(step)
+    if len(queries) < 2: return [Search(number, query, tuple(result_docids(step.output))) for query in queries]
+    parts = separate_results(queries, step.output, result_docids)
+    if parts is None: return [Search(number, queries[0], tuple(result_docids(step.output)))] # As by agents that run the first only
+    answered = [n for n, part in enumerate(parts) if part is not None] or [0]
+    return [Search(number, queries[n], tuple(result_docids(parts[n]))) for n in answered]
+
+def count_unseparated(
+    steps:list[Step],
+)->int:
+    "Calls with several queries whose output does not say which of them its results belong to"
+    lists = [(queries, step.output) for step in steps if len(queries := _queries(step)) > 1]
+    return sum(separate_results(queries, output, result_docids) is None and bool(result_docids(output)) for queries, output in lists)
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #34fc4b63
 def turn_start(
@@ -297,21 +321,21 @@ def _path_in(folder, query_id):
 def write_trajectory(
     folder:str|Path, # Where trajectories are kept
     trajectory:Trajectory,
+    sync:bool=True, # As in `open_atomic`
 )->Path: # `run_<query_id>.json`
     "Write a trajectory, atomically"
     row = {"metadata": trajectory.metadata, "query_id": trajectory.query_id, "query": trajectory.query, "answer": trajectory.answer,
            "tool_call_counts": trajectory.tool_call_counts, "tool_call_counts_all": trajectory.tool_call_counts_all,
            "status": trajectory.status, "retrieved_docids": trajectory.retrieved_docids, "result": [_written(step) for step in trajectory.steps]}
     path = _path_in(Path(folder), trajectory.query_id)
-    write_json(path, row)
+    write_json(path, row, sync)
     return path
 
 def _written(step):
-    row = asdict(step)
-    if isinstance(step.arguments, dict): row["arguments"] = json.dumps(step.arguments, ensure_ascii=False)
-    if step.reasoning_content is None: del row["reasoning_content"]
-    if not step.parallel: del row["parallel"]
-    return row
+    arguments = json.dumps(step.arguments, ensure_ascii=False) if isinstance(step.arguments, dict) else step.arguments
+    row = {"type": step.type, "tool_name": step.tool_name, "arguments": arguments, "output": step.output}
+    if step.reasoning_content is not None: row["reasoning_content"] = step.reasoning_content
+    return row | ({"parallel": True} if step.parallel else {})
 
 def iterate_trajectories(
     folder:str|Path, # Where trajectories are kept

@@ -57,8 +57,12 @@ def test_tools_of_other_names(name, tmp_path):
         run.steps[n] = Step("tool_call", "web" if is_search else "open", json.dumps({"q": value, "page": 1} if is_search else {"url": value}), output)
     write_jsonl(tmp_path/"log.jsonl", logged(run))
     (tmp_path/"tools.yaml").write_text("web: {kind: search, query: q, results: hits.url}\nopen: {kind: browse, docid: url}\n")
-    with pytest.raises(LratError, match=r"none of the 1 trajectories holds a search; the tools in them are: open \(2\), web \(2\); name the search"):
-        import_trajectories(tmp_path/"log.jsonl", tmp_path/"unmapped", form)
+    import_trajectories(tmp_path/"log.jsonl", tmp_path/"guessed", form)
+    guessed, = iterate_trajectories(tmp_path/"guessed")
+    assert views(guessed) == views(small())
+    (tmp_path/"wrong.yaml").write_text("web: {kind: other}\n")
+    with pytest.raises(LratError, match=r"none of the 1 trajectories holds a search; the tools in them are: web \(2\); name the search"):
+        import_trajectories(tmp_path/"log.jsonl", tmp_path/"unmapped", form, read_tools(tmp_path/"wrong.yaml"))
     import_trajectories(tmp_path/"log.jsonl", tmp_path/"runs", form, read_tools(tmp_path/"tools.yaml"))
     imported, = iterate_trajectories(tmp_path/"runs")
     assert views(imported) == views(small()) and imported.metadata["tools"] == {"open": "get_document", "web": "search"}
@@ -95,17 +99,17 @@ def test_an_interrupted_import_resumes(tmp_path, monkeypatch):
     import_trajectories(tmp_path/"log.jsonl", tmp_path/"whole", "chat")
     count = 0
 
-    def dies(folder, run):
+    def dies(folder, run, **more):
         nonlocal count
         if (count := count + 1) > 3: raise KeyboardInterrupt
-        return write_trajectory(folder, run)
+        return write_trajectory(folder, run, **more)
 
     monkeypatch.setattr(folder_module, "write_trajectory", dies)
     with pytest.raises(KeyboardInterrupt): import_trajectories(tmp_path/"log.jsonl", tmp_path/"runs", "chat")
     assert len(list((tmp_path/"runs").glob("run_*"))) == 3
     (tmp_path/"runs"/".run_q3.json.x.part").write_text("half") # What kill -9 leaves
     made = []
-    monkeypatch.setattr(folder_module, "write_trajectory", lambda folder, run: made.append(run.query_id) or write_trajectory(folder, run))
+    monkeypatch.setattr(folder_module, "write_trajectory", lambda folder, run, **more: made.append(run.query_id) or write_trajectory(folder, run, **more))
     import_trajectories(tmp_path/"log.jsonl", tmp_path/"runs", "chat")
     assert made == [f"q{n}" for n in range(3, 8)] and written(tmp_path/"runs") == written(tmp_path/"whole")
     assert not list((tmp_path/"runs").glob(".*.part"))
