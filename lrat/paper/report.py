@@ -12,9 +12,10 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from ..core.files import open_atomic, read_json
-from ..core.settings import load_settings, project_root
+from ..core.settings import LratError, load_settings, project_root
 from ..evaluation.prices import Prices
 from ..evaluation.scores import METRICS
+from .actual import actual_table
 from .artefacts import all_artefacts
 from .costs import cost_table
 from .expected import check_expected, expected_table
@@ -185,11 +186,18 @@ def _trajectories(profile, results):
             (f" The page shows the base and +LRAT side by side, on at most {QUESTIONS_SHOWN} questions." if page else ""))
     return {"trajectories": _folded(table), "trajectories_link": page.name if page else "", "trajectories_note": html.escape(note)}
 
+def _planned(results, known):
+    "What the page says about the plan, and what it took"
+    try: table = actual_table(results, known)
+    except LratError as error: return {"planned": "", "planned_note": f"There is no plan to compare with: {html.escape(str(error))}."}
+    return {"planned": _box(table) if table else "", "planned_note": f"The plan is that of all {len(all_artefacts())} artefacts (lrat run --plan); {len(results)} are "
+            "here. Planned hours are those of models on an H200; the hours here are those of the stages, on the machines that ran them."}
+
 def _costs(results, prices):
     "What the page says about costs"
-    table = cost_table(results, prices)
-    if not table: return {"costs": "", "costs_note": "None of the stages behind these results is here, so there is nothing to count."}
-    return {"costs": _box(table, "scroll"), "costs_note": "Stages serve several artefacts, so the lines overlap; the last one counts each stage "
+    table = cost_table(results, prices, known := {})
+    if not table: return {"costs": "", "costs_note": "None of the stages behind these results is here, so there is nothing to count.", "planned": "", "planned_note": ""}
+    return {**_planned(results, known), "costs": _box(table, "scroll"), "costs_note": "Stages serve several artefacts, so the lines overlap; the last one counts each stage "
             "once. Calls and tokens are those of all trajectories and of judges that are models, failed ones included. Not here: inputs whose stage "
             "was deleted. None: scripted agents and rules ask no model. What a file does not say is named, never taken as 0."
             + ("" if prices else " With lrat run --prices FILE the table shows money, too.")}
