@@ -183,10 +183,11 @@ def check_prompts(
         taken = len(tokenizer(prompt)["input_ids"]) if prompt else 0
         if taken >= length: raise LratError(f"{folder}: --{name}_max_length is {length}, but its prompt alone takes {taken} tokens; raise it")
 
-# %% ../../nbs/retrieval/05_encoder.ipynb #54492c68
+# %% ../../nbs/retrieval/05_encoder.ipynb #ab10c003
 CPU_TOKENS = 2048 # Most tokens of a batch on a CPU, where a dtype is named
 GPU_BATCHES = 16 # A GPU takes so many batches at once
 
+# %% ../../nbs/retrieval/05_encoder.ipynb #54492c68
 class Encoder:
     "Any Hugging Face text encoder, with its pooling, prompts and lengths; raises `LratError` for values that its folder contradicts"
     def __init__(self,

@@ -92,11 +92,25 @@ def _simple_kind(opens):
     build = getattr(opens, "build", lambda corpus, folder: None)
     return Kind(opens.__doc__ or "", lambda r: build(r.corpus, r.out), lambda folder, about, corpus, model: opens(folder, corpus))
 
-# %% ../../nbs/retrieval/index.ipynb #cd7140f5
+# %% ../../nbs/retrieval/index.ipynb #ab10c002
 _FREE = ("corpus", "model", "retriever", "of", "recall", "k", "queries") # Locations and measurements
 
 def _made_from(about): return {k: v for k, v in about.items() if k not in _FREE}
 
+def _is_built(out, about):
+    for name in ("index.json", "begun.json"):
+        if (out/name).is_file() and _made_from(read_json(out/name)) != _made_from(about):
+            raise LratError(f"{out}: holds another index ({_difference(read_json(out/name), about)}); choose another --out or delete it")
+    return (out/"index.json").is_file()
+
+def _where_things_are(out, about):
+    "A finished index, told where its corpus, its model and other indexes are now"
+    found = read_json(out/"index.json")
+    now = found | {name: about[name] for name in ("corpus", "model", "of") if name in about}
+    if now != found: write_json(out/"index.json", now)
+    return now
+
+# %% ../../nbs/retrieval/index.ipynb #cd7140f5
 def build_index(
     corpus:str|Path, # A corpus in any form that `open_corpus` takes
     kind:str, # A key of `KINDS`, or an installed kind
@@ -132,19 +146,6 @@ def build_index(
             opened.check_unchanged()
             write_json(out/"index.json", about | measured)
     return _where_things_are(out, about)
-
-def _is_built(out, about):
-    for name in ("index.json", "begun.json"):
-        if (out/name).is_file() and _made_from(read_json(out/name)) != _made_from(about):
-            raise LratError(f"{out}: holds another index ({_difference(read_json(out/name), about)}); choose another --out or delete it")
-    return (out/"index.json").is_file()
-
-def _where_things_are(out, about):
-    "A finished index, told where its corpus, its model and other indexes are now"
-    found = read_json(out/"index.json")
-    now = found | {name: about[name] for name in ("corpus", "model", "of") if name in about}
-    if now != found: write_json(out/"index.json", now)
-    return now
 
 # %% ../../nbs/retrieval/index.ipynb #2c82492b
 def open_index(
