@@ -99,6 +99,7 @@ class TrajectoryFolder:
         self._seen.add(hash(run.query_id))
         self.counts.update(_numbers(run))
 
+# %% ../../nbs/importers/folder.ipynb #f01de001
 def _numbers(run):
     "What the manifest counts of a trajectory"
     called = [step for step in run.steps if step.type == "tool_call"]
