@@ -10,7 +10,8 @@ import os
 from array import array
 from pathlib import Path
 import numpy as np
-from ..core.files import IndexedJsonl, find_rows, name_key, need, read_json, read_jsonl
+from ..core.files import need, read_json, read_jsonl
+from ..core.rows import IndexedJsonl, find_rows, name_key
 from ..core.settings import InputError
 
 # %% ../../nbs/viewer/pairs.ipynb #6f345dbb

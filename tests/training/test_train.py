@@ -316,7 +316,7 @@ GOOD = {"query": "baran", "pos": ["cesel"], "neg": ["ditim"], "reweight_rate": 1
 @pytest.mark.parametrize("change,says", [
     ({"pos": []}, "field 'pos' is empty"), ({"pos": [""]}, "field 'pos' holds ''"), ({"neg": ["x", "\n"]}, "field 'neg' holds"),
     ({"neg": [None]}, "field 'neg' holds None"), ({"query": "  "}, "field 'query' holds"), ({"pos": "cesel"}, "must be list"),
-    ({"reweight_rate": -1}, "is -1"), ({"reweight_rate": float("nan")}, "is nan"), ({"reweight_rate": "1"}, "is str"),
+    ({"reweight_rate": -1}, "is -1"), ({"reweight_rate": float("nan")}, "holds NaN, which is not a finite number"), ({"reweight_rate": "1"}, "is str"),
     ({"reweight_rate": True}, "is bool"), ({"reweight_rate": None}, "is NoneType"), ({"reweight_rate": ...}, "mine with weights, or set it to 1"),
     ({"query": ...}, "has no field 'query'"),
 ])
@@ -338,7 +338,7 @@ def test_bad_files(tmp_path, world):
 
 
 @pytest.mark.parametrize("change,says", [
-    ({"neg_weights": [1]}, "4 texts in 'neg', but 1 in 'neg_weights'"), ({"neg_weights": [1, 1, float("nan"), 1]}, "'neg_weights' is nan"),
+    ({"neg_weights": [1]}, "4 texts in 'neg', but 1 in 'neg_weights'"), ({"neg_weights": [1, 1, float("nan"), 1]}, "holds NaN, which is not a finite number"),
     ({"neg_weights": [1, 1, 1, -.5]}, "'neg_weights' is -0.5"), ({"neg_weights": [1, 1, 1, "1"]}, "'neg_weights' is 1, but must be a number"),
     ({"neg_weights": None}, "is NoneType"), ({"earlier_queries": "one"}, "must be list"), ({"earlier_queries": [1]}, "must be a list of texts"),
     ({"question": None}, "is NoneType"), ({"preceding_reasoning": ...}, "which the query form 'all' needs; lrat mine can add it"),
