@@ -6,14 +6,14 @@
 __all__ = ['SECTIONS', 'loss_error', 'faiss_search', 'gpu_tests', 'run_section', 'line', 'gpu_command']
 
 # %% ../../nbs/bench/gpu.ipynb #972e9e46
-import importlib, json, os, subprocess, sys, tempfile, time, traceback
+import importlib, os, subprocess, sys, tempfile, time, traceback
 from collections.abc import Iterator
 from pathlib import Path
 import numpy as np
 from fastcore.script import Param
 from .timing import machine, write_rows
 from ..core.cli import require
-from ..core.files import read_json, to_json
+from ..core.files import to_json
 from ..core.settings import LratError, project_root
 from ..training.loss import weighted_info_nce
 

@@ -9,7 +9,7 @@ __all__ = ['source_files', 'source_rows', 'is_plain', 'as_jsonl', 'plain_jsonl']
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from ..core.files import is_compressed, open_plain, progress, read_jsonl, read_lines, to_json, write_jsonl
+from ..core.files import is_compressed, progress, read_jsonl, read_lines, to_json, write_jsonl
 from ..core.names import safe_name
 from ..core.settings import InputError
 from .assets import cache_folder

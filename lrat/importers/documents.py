@@ -14,7 +14,6 @@ from ..core.settings import InputError, LratError
 from .results import has_results, read_listing
 from ..trajectories.docids import normal_docid
 from ..trajectories.listed import listed_rows, original_output, read_list, row_fields
-from ..trajectories.outputs import parse_json
 from ..trajectories.queries import separate_results
 from ..trajectories.trajectory import Trajectory
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from ..core.files import to_json
 from .results import has_results, parse_json, read_listing, result_fields
-from .tools import TOOLS, Tool, call_values
+from .tools import TOOLS, Tool
 from ..trajectories.docids import normal_docid
 from ..trajectories.listed import original_output
 from ..trajectories.trajectory import BROWSE_TOOLS, SEARCH_TOOLS, Trajectory

@@ -10,8 +10,8 @@ import json
 from collections import Counter
 from pathlib import Path
 from ..core.files import read_json
-from ..core.settings import LratError, Settings, load_settings, project_root
-from ..evaluation.costs import COSTS, Costs, StageCost, add_costs
+from ..core.settings import Settings, load_settings, project_root
+from ..evaluation.costs import Costs, StageCost, add_costs
 from .plan import make_plan, short_number
 from .estimates import PlannedStage
 from .tables import Table

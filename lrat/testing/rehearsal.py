@@ -7,7 +7,6 @@ __all__ = ['SIZES', 'encoders_of', 'judges_of', 'prepare', 'rehearse']
 
 # %% ../../nbs/testing/rehearsal.ipynb #691c8510
 import os, shutil, subprocess, sys
-from collections.abc import Iterator
 from pathlib import Path
 from ..core.files import read_json, write_json
 from ..core.settings import LratError, RetrieverSettings, Settings, load_settings, project_root

@@ -10,13 +10,12 @@ __all__ = ['UNLIMITED', 'THINKING_FIELDS', 'VLLM', 'Request', 'read_request', 'r
 # %% ../../nbs/testing/scripted_models.ipynb #44cd75e7
 import contextlib, json, re, threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from ..agents.actions import Answer, BrowseCall, Page, Refusal, Result, Results
 from ..agents.chat import SPENT
 from ..agents.registry import CHAT_AGENTS
 from ..agents.scripted import PERSONAS, ScriptedPolicy, word_rarity
 from ..core.files import to_json
-from ..core.settings import LratError
 from ..data.corpus import Corpus
 from ..judging.answers import answer_prompt, same_answer
 from ..judging.judge import JudgedBrowse, RuleJudge

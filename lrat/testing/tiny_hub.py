@@ -9,7 +9,6 @@ __all__ = ['repository', 'write_infoseek', 'write_corpora', 'write_browsecomp', 
 # %% ../../nbs/testing/tiny_hub.ipynb #b6c2b543
 import hashlib
 from collections.abc import Callable, Iterable
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from ..core.cli import require

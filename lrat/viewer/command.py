@@ -6,7 +6,7 @@
 __all__ = ['open_folders', 'view_command', 'serve_viewer']
 
 # %% ../../nbs/viewer/command.ipynb #db4556cb
-import asyncio, os, signal
+import asyncio, signal
 from pathlib import Path
 from fastcore.script import Param
 from ..core.settings import LratError

@@ -6,7 +6,7 @@
 __all__ = ['TrajectoryFolder', 'list_row', 'list_rows', 'list_notes', 'show_trajectory', 'page_json', 'folder_labels']
 
 # %% ../../nbs/viewer/folder.ipynb #7139259f
-import json, math, os
+import math, os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path

@@ -10,7 +10,6 @@ import asyncio, threading
 from ..core.cli import require
 from ..core.settings import InputError
 from ..serving.application import guarded_application
-from ..serving.guard import json_response
 from ..serving.limits import Limits, RateLimit, RequestRefused
 from ..serving.service import ServerMetrics
 from .folder import TrajectoryFolder, list_notes, list_rows, page_json, show_trajectory

@@ -8,7 +8,7 @@ __all__ = ['KINDS', 'Shown', 'shown_results', 'as_text', 'timeline']
 # %% ../../nbs/viewer/timeline.ipynb #e4ceb4b7
 import json, math, re
 from dataclasses import asdict, dataclass
-from ..trajectories.trajectory import Step, Trajectory, thoughts, visible
+from ..trajectories.trajectory import Trajectory, thoughts, visible
 
 # %% ../../nbs/viewer/timeline.ipynb #ad5a8591
 @dataclass(frozen=True)
