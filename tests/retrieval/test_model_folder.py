@@ -125,7 +125,7 @@ def test_dense_layers_and_similarity_belong_to_an_index(tmp_path):
     (dict(pooling="mean"), "pools by cls, not mean; leave pooling as it is"), (dict(query_prompt="ask "), "its query_prompt is 'find : ', not 'ask '"),
     (dict(document_prompt="text "), "its document_prompt is '', not 'text '"), (dict(pooling="own"), "unknown pooling|export LRAT_TRUST_REMOTE_CODE"),
     (dict(document_max_length=129), "--document_max_length is 129, but the model reads at most 128 tokens"),
-    (dict(query_max_length=0), "--query_max_length is 0"), (dict(query_max_length=4), "--query_max_length is 4, but its prompt alone takes 4 tokens"),
+    (dict(query_max_length=0), "--query_max_length is 0"), (dict(query_max_length=4), "--query_max_length is 4, but its prompt alone takes 4 tokens"), (dict(document_max_length=2), "own tokens around a text are 2"),
 ])
 def test_what_contradicts_the_folder_is_refused_before_the_work(tmp_path, options, says):
     model = saved(tmp_path, "cls", prompts={"query": "find : ", "document": ""})
