@@ -7,7 +7,7 @@ INSTRUCTIONS = "Answer the question with the help of the library. Search, then o
 
 def ask(**body):
     request = urllib.request.Request(os.environ["LIBRARY_URL"], json.dumps(body).encode())
-    with urllib.request.urlopen(request) as answer: return json.load(answer)["text"]
+    with urllib.request.urlopen(request) as answer: return json.load(answer)
 
 
 def search(query: str) -> str:
@@ -16,7 +16,7 @@ def search(query: str) -> str:
     Args:
         query: What to look for.
     """
-    return ask(query=query)
+    return ask(query=query)["text"]
 
 
 def get_document(docid: str) -> str:
@@ -25,4 +25,4 @@ def get_document(docid: str) -> str:
     Args:
         docid: The document's id, as the search shows it.
     """
-    return ask(docid=docid)
+    return ask(docid=docid)["text"]

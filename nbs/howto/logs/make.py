@@ -1,6 +1,6 @@
 """Make a log of this folder again, with the software that writes such logs.
 
-    python make.py openai_agents.py PYTHON      # PYTHON: an interpreter of an environment that has the software
+    python make.py openai_agents_run.py PYTHON      # PYTHON: an interpreter of an environment that has the software
 
 The model is a script behind a real endpoint, and the two tools search the museum and open a document. Each script reads
 OPENAI_BASE_URL, OPENAI_API_KEY and LIBRARY_URL, runs its agent on the questions of `questions.json`, and writes a file of its name.
@@ -24,10 +24,11 @@ FIELDS = frozenset("conversation prompt prompt_cache_key prompt_cache_retention 
 
 
 def library(body):
-    "The two tools: {query} searches, {docid} opens"
+    "The two tools: {query} searches, {docid} opens, {query, rows} gives a list of objects"
     retriever = WordRetriever()
     if "query" in body:
         found = [retriever.document(hit.docid) for hit in retriever.search(body["query"], 4)]
+        if body.get("rows"): return {"rows": [{"id": d.docid, "title": d.title, "snippet": d.text.partition("\n")[2]} for d in found]}
         return {"text": format_results([Result(d.docid, d.title, d.text.partition("\n")[2]) for d in found], body["query"])}
     document = retriever.documents.get(body["docid"])
     return {"text": format_document(document.docid, document.text) if document else f"There is no document {body['docid']!r}."}
@@ -37,8 +38,15 @@ def with_new_ids(value, number):
     "A reply with ids of its own, as servers give them"
     if isinstance(value, list): return [with_new_ids(one, number) for one in value]
     if not isinstance(value, dict): return value
-    return {name: f"{re.sub(r'_?[0-9]+$', '', one)}_{number:03}{index(one)}" if name in ("id", "call_id") and isinstance(one, str) else with_new_ids(one, number)
+    return {name: f"{re.sub(r'_?[0-9]+$', '', one) or 'chat'}_{number:03}{index(one)}" if name in ("id", "call_id") and isinstance(one, str) else with_new_ids(one, number)
             for name, one in value.items()}
+
+
+def as_text(message):
+    "A result list that is JSON as the text that the script reads"
+    try: rows = json.loads(message["content"]) if message.get("role") == "tool" else None
+    except ValueError: rows = None
+    return message | {"content": format_results([Result(row["id"], row["title"], row["snippet"]) for row in rows], "")} if isinstance(rows, list) else message
 
 
 def index(name): return re.search(r"[0-9]*$", name)[0]
@@ -62,6 +70,7 @@ def main(script, python):
         models, count = {"patient": model("patient", rarity)}, itertools.count(1)
         models["aloud"] = replace(models["patient"], script=lambda request: (lambda s: replace(s, content=s.content or s.reasoning))(models["patient"].script(request)))
         def reply(body):
+            if "messages" in body: body = body | {"messages": [as_text(message) for message in body["messages"]]}
             sent = reply_to(models, body)
             if isinstance(sent, tuple): print(*sent, file=sys.stderr); return sent
             details = {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}} if "input" in body else {}

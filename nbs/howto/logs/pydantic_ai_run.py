@@ -4,7 +4,13 @@ from pydantic_ai import Agent, UsageLimits
 from pydantic_ai.models.openai import OpenAIChatModel
 import library
 
-agent = Agent(OpenAIChatModel("patient"), instructions=library.INSTRUCTIONS, tools=[library.search, library.get_document])
+
+def search(query: str) -> list[dict]:
+    "Search the library"
+    return library.ask(query=query, rows=True)["rows"]
+
+
+agent = Agent(OpenAIChatModel("patient"), instructions=library.INSTRUCTIONS, tools=[search, library.get_document])
 
 with open("pydantic_ai.jsonl", "w") as log:
     for question in library.QUESTIONS:
