@@ -1,4 +1,5 @@
-"Inspect: one log of an evaluation, in JSON."
+"Inspect: the log of one evaluation, as the archive that it writes by default."
+import os
 from inspect_ai import Task, eval
 from inspect_ai.dataset import Sample
 from inspect_ai.solver import generate, system_message, use_tools
@@ -30,5 +31,7 @@ def get_document():
     return get_document
 
 
-task = Task([Sample(q["text"], id=q["id"]) for q in library.QUESTIONS], [system_message(library.INSTRUCTIONS), use_tools(search(), get_document()), generate()])
-eval(task, "openai/patient", log_dir=".", log_format="json", display="none")
+task = Task([Sample(q["text"], id=q["id"]) for q in library.QUESTIONS],
+            solver=[system_message(library.INSTRUCTIONS), use_tools(search(), get_document()), generate()])
+log, = eval(task, "openai/patient", log_dir=".", log_format="eval", display="none")
+os.replace(log.location.removeprefix("file://"), "inspect.eval")

@@ -43,7 +43,10 @@ def with_new_ids(value, number):
 
 
 def as_text(message):
-    "A result list that is JSON as the text that the script reads"
+    "A result that is JSON, or that smolagents sends as an observation of the user, in the form that the script reads"
+    text = message.get("content")
+    if message.get("role") == "user" and isinstance(text, list): text = "".join(part.get("text", "") for part in text)
+    if message.get("role") == "user" and str(text).startswith("Observation:"): return {"role": "tool", "content": text.partition("\n")[2].strip()}
     try: rows = json.loads(message["content"]) if message.get("role") == "tool" else None
     except ValueError: rows = None
     return message | {"content": format_results([Result(row["id"], row["title"], row["snippet"]) for row in rows], "")} if isinstance(rows, list) else message
@@ -52,23 +55,22 @@ def as_text(message):
 def index(name): return re.search(r"[0-9]*$", name)[0]
 
 
-def model(persona, rarity):
-    "A script whose answers go through the tool that an agent has for them, where it has one"
+def model(persona, rarity, aloud=False):
+    "A script whose answers go through the tool that an agent has for them, where it has one; aloud, it says what it does beside its reasoning"
     say = agent_script(ScriptedPolicy(persona, rarity))
     def answer(request):
         text = request.question.strip().removeprefix("New task:").strip()
         said = say(replace(request, question=text, tools=tuple(t for t in request.tools if t["name"] != "final_answer")))
         if not said.calls and any(tool["name"] == "final_answer" for tool in request.tools):
-            return Said(said.reasoning, said.reasoning, (("final_answer", {"answer": said.content}),))
-        return said
+            said = replace(said, content="", calls=(("final_answer", {"answer": said.content}),))
+        return replace(said, content=f"I call {said.calls[0][0]}.") if aloud and said.calls else said
     return ScriptedModel(answer, "reasoning_content", FIELDS | ScriptedModel.__dataclass_fields__["fields"].default)
 
 
 def main(script, python):
     with tempfile.TemporaryDirectory() as folder:
         rarity = word_rarity(open_corpus(write_museum(folder)[0]))
-        models, count = {"patient": model("patient", rarity)}, itertools.count(1)
-        models["aloud"] = replace(models["patient"], script=lambda request: (lambda s: replace(s, content=s.content or s.reasoning))(models["patient"].script(request)))
+        models, count = {"patient": model("patient", rarity), "aloud": model("patient", rarity, aloud=True)}, itertools.count(1)
         def reply(body):
             if "messages" in body: body = body | {"messages": [as_text(message) for message in body["messages"]]}
             sent = reply_to(models, body)
