@@ -19,7 +19,7 @@ SEARCHES = {"q1": [(LAMP, ("m07", "m08", "m10", "m13"))],
                    ("the cloth of the luggers was soaked against rot", ("m02", "m12", "m01", "m03")), (f"{VESSEL}.", ("m12", "m02", "m01", "m03"))]}
 OPENED = {"q1": [("m07", LAMP, "This document helps", "My answer is Lantern of Orrin.")],
           "q2": [("m12", VESSEL, "This document helps", "I search for: A copper vessel on the quay in"),
-                 ("m02", "the cloth of the luggers was soaked against rot", "This document helps", f"I search for: {VESSEL}")],
+                 ("m02", "the cloth of the luggers was soaked against rot", "This document helps", f"I search for: {VESSEL}.")],
           "q4": [("m10", None, "This document does not help", None), ("m08", None, "This document does not help", "My answer is Cole Pender.")]}
 ANSWERS = {"q1": "Lantern of Orrin", "q2": "Tannin vat", "q4": "Cole Pender"}
 
@@ -43,6 +43,7 @@ def test_searches_results_opened_documents_and_reasoning_of_three_runs(name, tmp
     assert (manifest["runs"], manifest["searches"], manifest["browses"], manifest["other_tools"], manifest["notes"]) == (3, 7, 5, {}, {})
     assert {query_id: run.final_answer for query_id, run in runs.items()} == ANSWERS
     assert {run.query[:12] for run in runs.values()} == {"A lamp fuell", "A copper ves", "Who built hi"}
+    assert {run.answer for run in runs.values()} == ({*ANSWERS.values()} if name == "inspect.eval" else {None}) # The targets of its samples
     for query_id, expected in SEARCHES.items(): assert [(s.query, s.docids) for s in runs[query_id].searches()] == expected
     for query_id, expected in OPENED.items():
         found = runs[query_id].browses()
@@ -61,3 +62,10 @@ def test_spans_of_smolagents(tmp_path):
     (browse,) = run.browses()
     assert browse.docid == "m07" and "This document helps." in browse.reasoning
     assert "looks right, so I read it" not in browse.reasoning # Said before it was opened, and sent again after
+
+
+def test_opened_documents_of_a_rollout_are_texts(tmp_path):
+    "Codex writes a result as JSON below a header"
+    runs, _ = imported("codex.jsonl", tmp_path)
+    opened = [step.output for step in runs["q1"].steps if step.tool_name == "get_document"]
+    assert [text[:30] for text in opened] == ["Document m07:\nLantern of Orrin"]

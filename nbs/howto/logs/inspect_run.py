@@ -31,7 +31,7 @@ def get_document():
     return get_document
 
 
-task = Task([Sample(q["text"], id=q["id"]) for q in library.QUESTIONS],
+task = Task([Sample(q["text"], id=q["id"], target=q["answer"]) for q in library.QUESTIONS],
             solver=[system_message(library.INSTRUCTIONS), use_tools(search(), get_document()), generate()])
 log, = eval(task, "openai/patient", log_dir=".", log_format="eval", display="none")
 os.replace(log.location.removeprefix("file://"), "inspect.eval")

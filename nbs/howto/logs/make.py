@@ -79,7 +79,7 @@ def main(script, python):
             sent = with_new_ids(sent, next(count)) | {"usage": sent["usage"] | details}
             return as_stream(sent) if body.get("stream") and "choices" in sent else sent
         with stand_in(reply) as served, stand_in(library) as tools:
-            questions = [{"id": q.query_id, "text": q.text} for q in QUESTIONS if q.query_id in ASKED]
+            questions = [{"id": q.query_id, "text": q.text, "answer": q.answer} for q in QUESTIONS if q.query_id in ASKED]
             subprocess.run([python, HERE/script], cwd=HERE, check=True, env={"PATH": os.environ["PATH"], "HOME": folder, "TMPDIR": folder, "OPENAI_BASE_URL": served.url,
                            "OPENAI_API_KEY": "none", "LIBRARY_URL": tools.url, "QUESTIONS": json.dumps(questions)})
 
