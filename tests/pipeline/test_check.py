@@ -128,7 +128,7 @@ def test_a_context_that_is_smaller_than_needed(tmp_path, scripts):
         one(found(tmp_path, server.url), "context length", "write context_length: 9000")
         one(found(tmp_path, server.url, ", context_length: 32768"), "the file says 32,768", "reads 9,000")
         assert found(tmp_path, server.url, ", context_length: 9000") == []
-    with changed(scripts, cut) as server: one(found(tmp_path, server.url), "context length", "cut the rest", "num_ctx")
+    with changed(scripts, cut) as server: one(found(tmp_path, server.url), "context length", "cut the rest", "OLLAMA_CONTEXT_LENGTH")
 
 
 def test_no_usage(tmp_path, scripts):
