@@ -61,6 +61,8 @@ class AgentSettings:
     collection_rounds:int=100 # Most tool calls of a collected trajectory
     evaluation_rounds:int=50 # Most tool calls of an evaluated trajectory
     endpoint:str="" # URL of an OpenAI-compatible server, for policies that need a model
+    models:str="" # File of models by name (lrat.llm.models), in which policies and judges are looked up
+    budget:str="" # Most that models may cost in this profile, such as "2M tokens" or "5 USD"
     temperature:float=0.85 # Sent to the endpoint, as are the next two
     top_p:float=0.95
     presence_penalty:float=1.1
@@ -72,7 +74,7 @@ class MiningSettings:
     pairs:str="mine" # mine, or hub: the pairs that the paper's authors released, without trajectories
     preset:str="recommended" # recommended, paper or reference
     judge:str="rule" # rule, llm, accept-all, labels:FILE or ensemble:FILE,FILE
-    judge_model:str="" # For llm: the model's name at the endpoint
+    judge_model:str="" # For llm: the model's name at `agent.endpoint` or in `agent.models`
     correct_only:bool=True # Mine only trajectories whose answer is right
 
 # %% ../../nbs/core/settings.ipynb #a2789ac9
@@ -115,11 +117,13 @@ class EvaluationSettings:
     correctness_pairs:int=10_000 # Pairs of each arm of Table 3
     flywheel_loops:int=5 # Loops of Figure 9b, each with an equal part of the training questions
     backbones:tuple[RetrieverSettings,...]=() # More encoders of Table 2, each trained on the same pairs
-    answer_judge:str="rule" # rule, or the name of a model at `agent.endpoint` that compares answers with the gold answer
+    answer_judge:str="rule" # rule, or the name of a model at `agent.endpoint` or in `agent.models` that compares answers with the gold answer
     resamples:int=10_000 # Bootstrap resamples of the questions
     confidence:float=0.95
 
 # %% ../../nbs/core/settings.ipynb #b1ad2656
+_OPTIONAL = ("models", "budget") # Fields of `AgentSettings` that are shown only where they are set
+
 @dataclass(frozen=True)
 class Settings:
     "Everything that a result depends on, under one profile"
@@ -134,7 +138,10 @@ class Settings:
 
     def as_dict(self)->dict:
         "Plain nested dictionaries and lists, ready for JSON"
-        return _plain(dataclasses.asdict(self))
+        plain = _plain(dataclasses.asdict(self))
+        for name in _OPTIONAL: # Profiles without them are what they were before these fields were there
+            if not plain["agent"][name]: del plain["agent"][name]
+        return plain
 
 def _plain(value):
     if isinstance(value, dict): return {k: _plain(v) for k, v in value.items()}

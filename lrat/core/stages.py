@@ -78,21 +78,22 @@ def run_stage(
     root:Path|None=None, # Folder that holds all stages; default `results/stages` of the project
     made_by:tuple[str,...]=(), # Modules of this package that do the work: they and what they import count, beside the function
     addresses:dict|None=None, # Values that change no result, such as a server's URL; passed on, but not part of the key
+    counted:dict|None=None, # Values that change the result, and that the function finds at `addresses`; part of the key, but not passed on
 )->Stage:
     "The finished stage: found if the same was made before, else made now"
     root = Path(root or project_root()/"results"/"stages")
-    parameters, inputs, addresses = parameters or {}, inputs or {}, addresses or {}
-    key = digest({"name": name, "function": function.__qualname__, "parameters": parameters,
+    parameters, inputs, addresses, counted = parameters or {}, inputs or {}, addresses or {}, counted or {}
+    key = digest({"name": name, "function": function.__qualname__, "parameters": parameters | counted,
                   "inputs": {k: _identity(v) for k, v in inputs.items()}, "code": [inspect.getsource(function), *(module_version(module) for module in made_by)]})
     folder = root/f"{name}-{key[:10]}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(root/f".{folder.name}.lock"):
-        if not (folder/"stage.json").is_file(): _make(folder, name, key, function, parameters, inputs, addresses)
+        if not (folder/"stage.json").is_file(): _make(folder, name, key, function, parameters, inputs, addresses, counted)
         done = read_json(folder/"stage.json")
         if done["key"] != key: raise LratError(f"{folder}: holds another stage; delete it and run again")
         return Stage(name, folder, key, done["seconds"])
 
-def _make(folder, name, key, function, parameters, inputs, addresses):
+def _make(folder, name, key, function, parameters, inputs, addresses, counted):
     print(f"{name}: running", file=sys.stderr, flush=True)
     attempt = folder/".seconds.json"
     before, start = read_json(attempt) if attempt.is_file() else 0, time.time()
@@ -103,7 +104,7 @@ def _make(folder, name, key, function, parameters, inputs, addresses):
     seconds = round(before + time.time() - start, 1)
     attempt.unlink(missing_ok=True)
     write_json(folder/"stage.json", {"name": name, "key": key, "seconds": seconds, "peak_memory_mb": _peak_memory(),
-                                     "parameters": parameters, "inputs": {k: _identity(v) for k, v in inputs.items()}})
+                                     "parameters": parameters | counted, "inputs": {k: _identity(v) for k, v in inputs.items()}})
     print(f"{name}: done in {seconds:.0f} s", file=sys.stderr, flush=True)
 
 # %% ../../nbs/core/stages.ipynb #4b476242

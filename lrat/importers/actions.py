@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from .chat import session_id_of
 from .formats import LogFormat, value_reader
 from .report import ImportReport
-from .sessions import Event, Session
+from .sessions import ANSWER_TOOLS, Event, Session
 from .results import parse_json
 
 # %% ../../nbs/importers/actions.ipynb #7badb24a
 _FIELDS = {"action": ("action", "tool", "tool_name", "function"), "arguments": ("args", "arguments", "action_input", "tool_input", "parameters", "input", "params"),
            "observation": ("observation", "output", "result", "response"), "thought": ("thought", "reasoning", "thinking"),
            "hits": ("hit_ids", "hits", "retrieved_ids", "docids")}
-_SEARCHED, _ANSWERS, _OPENS = {"query", "queries", "q"}, ("answer", "final_answer", "finish", "submit", "final"), ("fetch", "open", "read")
+_SEARCHED, _OPENS = {"query", "queries", "q"}, ("fetch", "open", "read")
 _LINE = re.compile(r"^[ \t]*\d+[.:)]?[ \t]+(\S+)[ \t]+['\"]", re.MULTILINE) # 1  d9  'Title'
 
 def _field(row, name): return next((row[one] for one in _FIELDS[name] if row.get(one) is not None), None)
@@ -41,7 +41,7 @@ def action_events(
     "What was thought, done and observed"
     name, arguments, seen = _field(row, "action"), parse_json(_field(row, "arguments")), _field(row, "observation")
     if isinstance(thought := _field(row, "thought"), str): yield Event("thought", thought)
-    if name.lower() in _ANSWERS:
+    if name.lower() in ANSWER_TOOLS:
         said = next(iter(arguments.values()), "") if isinstance(arguments, dict) else arguments
         yield Event("text", said or seen)
         return

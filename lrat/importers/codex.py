@@ -6,6 +6,7 @@
 __all__ = ['SILENT_EVENTS', 'FORMATS', 'event_events', 'codex_sessions']
 
 # %% ../../nbs/importers/codex.ipynb #565235c5
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from .formats import LogFormat, stream_reader
@@ -58,6 +59,19 @@ def event_events(
     elif kind not in SILENT_EVENTS: report.add(f"an event of unknown type {kind!r}", where, payload)
     return []
 
+# %% ../../nbs/importers/codex.ipynb #6c149574
+_HEADER = re.compile(r"(?:[A-Z][\w ]*:? [^\n]*\n)*Wall time:? [\d.]+ seconds\n(?:[A-Z][\w ]*:? [^\n]*\n)*Output:\n?")
+
+def _without_header(value):
+    "What a tool returned, without the lines on its run that Codex writes above"
+    first = value[0] if isinstance(value, list) and value else value
+    text = first.get("text") if isinstance(first, dict) else first
+    header = _HEADER.match(text) if isinstance(text, str) else None
+    if not header: return value
+    rest = text[header.end():]
+    if not isinstance(value, list): return rest
+    return [{**first, "text": rest}, *value[1:]] if rest.strip() else value[1:]
+
 # %% ../../nbs/importers/codex.ipynb #ce2e016e
 _NOT_TYPED = ("<environment_context>", "<user_instructions>", "<permissions", "<INSTRUCTIONS>", "<turn_aborted>", "<skill", "<collaboration_mode>", "# AGENTS.md instructions")
 
@@ -86,6 +100,7 @@ def _session(lines, where, report):
             for event in item_events(payload, place, report):
                 text = str(event.value).strip()
                 by_program = event.kind == "user" and (text not in typed if typed else text.startswith(_NOT_TYPED))
+                if event.kind == "result": event = replace(event, value=_without_header(event.value))
                 session.events.append(replace(event, kind="system") if by_program else event)
             if citations := cited(payload, place, report): session.metadata.setdefault("citations", []).extend(citations)
     if session.events: yield session

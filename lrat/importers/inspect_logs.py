@@ -54,6 +54,12 @@ def _sample_events(sample, where, report):
     asked = [event for message in messages for event in message_events(message, where, report)]
     return trace_events(filter(None, nodes), where, report) or asked
 
+def _gold(sample):
+    "The gold answer; None where there are several targets, or the target is the letter of a choice"
+    target = sample.get("target")
+    if isinstance(target, list) and len(target) == 1: target, = target
+    return target if isinstance(target, str) and target.strip() and not sample.get("choices") else None
+
 def _status(sample):
     if sample.get("error"): return f"failed: {sample['error'].get('message', '')}"[:200]
     return f"limit: {sample['limit'].get('type')}" if sample.get("limit") else None
@@ -73,7 +79,7 @@ def inspect_sessions(
     asked = asked if isinstance(asked, str) else next((content_text(m.get("content")) for m in asked or [] if m.get("role") == "user"), None)
     epoch, scores = value.get("epoch") or 1, {name: score.get("value") for name, score in (value.get("scores") or {}).items() if isinstance(score, dict)}
     about = {"model": (value.get("output") or {}).get("model"), "answer": "; ".join(target) if isinstance(target := value.get("target"), list) else target, "inspect": {"epoch": epoch, "scores": scores}}
-    yield Session(where, with_question(events, asked), f"{value['id']}" + (f"-epoch-{epoch}" if epoch > 1 else ""), _status(value), about)
+    yield Session(where, with_question(events, asked), f"{value['id']}" + (f"-epoch-{epoch}" if epoch > 1 else ""), _status(value), about, _gold(value))
 
 def _is_inspect(value): return "epoch" in value and "messages" in value and "input" in value or isinstance(value.get("eval"), dict) and "status" in value
 

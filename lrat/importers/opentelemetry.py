@@ -8,6 +8,7 @@ __all__ = ['FORMATS', 'nest_attributes', 'spans_of', 'span_node', 'span_sessions
 # %% ../../nbs/importers/opentelemetry.ipynb #3c34ac1e
 import re
 from collections.abc import Iterable, Iterator
+from .chat import with_question
 from .formats import LogFormat, stream_reader
 from .langsmith import tool_arguments
 from .messages import message_events
@@ -67,6 +68,8 @@ def _each_message(messages, where, report):
     if not isinstance(messages, list): report.add("messages of a span that are not a list", where, messages); return
     for message in messages: yield from message_events(message, where, report)
 
+_TOLD = ("tool-call", "tool-response") # smolagents: calls and observations as texts, which the output and the spans of the tools hold as well
+
 def _inference_message(row):
     "OpenInference: a message from numbered attributes, as a chat message"
     message = row.get("message") or {}
@@ -100,7 +103,9 @@ def _span_messages(span, where, report):
         for attributes in sources:
             rows = nest_attributes(attributes, spread), nest_attributes(attributes, numbered)
             if new in attributes: found += _each_message(parse_json(attributes[new]), where, report)
-            elif isinstance(rows[0], list): found += [e for row in rows[0] for e in message_events(_inference_message(row), where, report)]
+            elif isinstance(rows[0], list):
+                said = [row for row in map(_inference_message, rows[0]) if row.get("role") not in _TOLD]
+                found += [e for row in said for e in message_events(row, where, report)]
             elif isinstance(rows[1], list): found += [e for row in rows[1] for e in message_events(_numbered_message(row), where, report)]
         both.append(found)
     for event in span["events"]:
@@ -177,6 +182,15 @@ def _conventions(spans):
     return {"names": sorted(names), "versions": sorted({url.rstrip("/").rpartition("/")[2] for url in schemas}), "schemas": schemas,
             "instrumentation": sorted({s["maker"] for s in spans if s["maker"]})}
 
+def _asked(spans):
+    "What the outermost span was asked, without the instructions around it; None where it does not say"
+    outer = next((s["attributes"] for s in spans if not s.get("parentSpanId")), {})
+    asked = next((outer[k] for k in _ASKED if k in outer), None)
+    value = parse_json(asked)
+    if isinstance(value, list): return content_text(asked) if isinstance(asked, list) else None
+    found = next((value[name] for name in ("task", "question", "query", "input") if isinstance(value.get(name), str)), None) if isinstance(value, dict) else None
+    return found or asked
+
 def _trace_session(pieces, where, report):
     spans = [span for _, span in pieces]
     nodes = [span_node({**span, "spanId": span.get("spanId") or f"unnamed {n}"}, place, report) for n, (place, span) in enumerate(pieces)]
@@ -185,10 +199,7 @@ def _trace_session(pieces, where, report):
         return
     events = trace_events(nodes, where, report)
     talk = next(filter(None, (s["attributes"].get("gen_ai.conversation.id") for s in spans)), None)
-    if not any(e.kind == "user" for e in events):
-        outer = next((s["attributes"] for s in spans if not s.get("parentSpanId")), {})
-        asked = next((outer[k] for k in _ASKED if k in outer), None)
-        if asked: events.insert(0, Event("user", content_text(asked) if isinstance(asked, list) else asked))
+    if asked := _asked(spans): events = with_question(events, asked)
     model = next((s["attributes"][k] for s in spans for k in ("gen_ai.request.model", "llm.model_name") if k in s["attributes"]), None)
     about = {"model": model} if model else {}
     yield Session(where, events, str(talk or spans[0]["traceId"]), None, about | {"conventions": _conventions(spans)})

@@ -7,10 +7,12 @@ __all__ = ['ToolCall', 'Reply', 'token_count', 'token_usage', 'read_completion',
            'load_prompt', 'fill_prompt']
 
 # %% ../../nbs/llm/client.ipynb #71a50399
-import math, re
+import copy, math, re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from fastcore.basics import patch
+from .budget import current_meter, reserve
 from .credentials import Credentials
 from .http import in_background, wait_for
 from ..core.files import read_text, to_json
@@ -150,18 +152,37 @@ class ChatModel:
         read=dict, # Turns the reply's JSON object into the result; raises `ValueError` if it is something else, which is retried
     )->dict: # Or what `read` returns
         "A reply; raises `ModelFailure`, or `LratError` if key, model or address are wrong"
-        return await in_background(self._server.post(path, self.wire(body), deadline, read))
+        sent, meter = self.wire(body), current_meter()
+        if meter is None or self.endpoint.startswith("replay:"): return await in_background(self._server.post(path, sent, deadline, read))
+        with reserve(meter, self.model, sent) as request:
+            def counted(reply):
+                request.count(reply)
+                return read(reply)
+            return await in_background(self._server.post(path, sent, deadline, counted))
 
-    async def areply(self,
-        messages:list[dict], # The conversation so far
-        **options, # Sent as well, for example `tools` and `tool_choice`; they override `sampling`
-    )->Reply:
-        "The next message of a chat; raises as `send` does"
-        return await self.send("chat/completions", {"model": self.model, "messages": messages, **self.sampling, **options}, read=read_completion)
+# %% ../../nbs/llm/client.ipynb #0874ae94
+@patch
+async def areply(self:ChatModel,
+    messages:list[dict], # The conversation so far
+    **options, # Sent as well, for example `tools` and `tool_choice`; they override `sampling`
+)->Reply:
+    "The next message of a chat; raises as `send` does"
+    return await self.send("chat/completions", {"model": self.model, "messages": messages, **self.sampling, **options}, read=read_completion)
 
-    def reply(self, messages:list[dict], **options)->Reply:
-        "The same for callers without an event loop, in any thread"
-        return wait_for(self.areply(messages, **options))
+@patch
+def reply(self:ChatModel, messages:list[dict], **options)->Reply:
+    "The same for callers without an event loop, in any thread"
+    return wait_for(self.areply(messages, **options))
+
+@patch
+def asked_once(self:ChatModel,
+    timeout:float=600, # Seconds to wait for one reply
+)->ChatModel:
+    "The same model; a request that fails is not repeated"
+    other = copy.copy(self)
+    other._server = copy.copy(self._server)
+    other._server.attempts, other._server.timeout = 1, timeout
+    return other
 
 # %% ../../nbs/llm/client.ipynb #6f595662
 def read_prompt(

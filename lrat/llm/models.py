@@ -37,6 +37,11 @@ class ModelEntry:
     def wire(self)->Wire: return Wire(tuple(self.leave_out), tuple(self.rename.items()))
     def credentials(self)->Credentials: return read_credentials(self.key, self.headers)
 
+    def identity(self)->dict:
+        "What its words depend on: not where it is served, who asks, how often and at what price"
+        told = {name: getattr(self, name) for name in ("agent", "thinking", "sampling", "leave_out", "rename", "context_length")}
+        return {"model": self.model or self.name} | {name: list(value) if isinstance(value, tuple) else value for name, value in told.items() if value}
+
 # %% ../../nbs/llm/models.ipynb #20d215e1
 _TEXT, _NAMES, _WHOLE = "text", "a list of names", "a whole number of at least 1"
 FIELDS = {"endpoint": _TEXT, "model": _TEXT, "key": _TEXT, "headers": _TEXT, "agent": _TEXT, "thinking": _TEXT, "sampling": "names with values",

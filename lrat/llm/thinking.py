@@ -14,7 +14,7 @@ TEXT_PARTS = ("text", "output_text", "input_text", "refusal", "citationsContent"
 THINKING_PARTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_text", "summary_text", "thinking_text", "reasoning.text", "reasoning.summary", "reasoningContent")
 _WRAPPED = ("toolUse", "toolResult", "functionCall", "functionResponse", "function_call", "function_response", "reasoningContent", "citationsContent")
 _BESIDE = {"text", "thought", "thoughtSignature", "thought_signature", "videoMetadata", "video_metadata", "cache_control"}
-_SAID = ("text", "thinking", "reasoning", "reasoning_text", "reasoningText", "summary_text", "thinking_text", "refusal", "content", "summary", "value")
+_SAID = ("text", "thinking", "reasoning", "reasoning_text", "reasoningText", "summary_text", "thinking_text", "refusal", "content", "summary", "value", "extras")
 
 def part_kind(
     part, # A part of a content

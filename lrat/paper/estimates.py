@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from ..agents.scripted import PERSONAS
 from ..core.settings import LratError, Settings
+from ..llm.models import read_models
 from ..retrieval.encoder import GPU_BATCHES
 from ..retrieval.model_folder import LONGEST
 from ..training.trainer import GPU_TOKENS
@@ -116,14 +117,20 @@ def trajectory_tokens(trajectories:int, steps:float, assumed:Assumed)->tuple[flo
 
 def chat_hours(read:float, written:float, active:float, assumed:Assumed)->float:
     "GPU hours of a chat model: reading at the assumed share of the peak, writing at the assumed rate, slower with more active parameters"
+    if not active: return 0. # A model that others serve
     return forward_hours(read, active, assumed.reading_share, assumed) + written / (assumed.generated_per_second * 3 / active) / 3600
 
 # %% ../../nbs/paper/estimates.ipynb #929c5706
 def model_facts(
     name:str, # A key of MODELS
-)->ModelFacts:
+    settings:Settings|None=None, # Their file of models may know it by another name, or serve it elsewhere
+)->ModelFacts: # Without sizes for a model of the file that is not in MODELS
     "A model's sizes; raises `LratError` where they are not known"
     if name in MODELS: return MODELS[name]
+    if settings and settings.agent.models: # What the file lacks is told by lrat.pipeline.roles
+        entry = read_models(settings.agent.models).get(name)
+        served = entry and entry.model or name
+        return next((facts for known, facts in MODELS.items() if served in (known, facts.hub)), ModelFacts(served, 0, 0))
     raise LratError(f"the plan knows no sizes of the model {name!r}; add it to lrat.paper.estimates.MODELS")
 
 def is_model(
@@ -184,7 +191,7 @@ def plan_collection(
     assumed:Assumed, # For the estimates
 )->PlannedStage:
     "Collection by the settings' agents"
-    models = [model_facts(p) for p in settings.agent.collection_policies if is_model(p)]
+    models = [model_facts(p, settings) for p in settings.agent.collection_policies if is_model(p)]
     read, written = trajectory_tokens(attempted // max(1, len(models)), reported.steps, assumed) if models else (0, 0)
     return PlannedStage(name, inputs, "trajectory files", ", ".join(m.hub for m in models), counts, attempted * assumed.trajectory_bytes,
         max((serving_gib(m, assumed) for m in models), default=0), len(models) * (read + written),
@@ -203,7 +210,7 @@ def plan_judging(
 )->PlannedStage:
     "Verdicts of a judge on what `counts` names first; None takes the judge of opened documents"
     model = model or (settings.mining.judge_model if settings.mining.judge == "llm" else "rule")
-    judge, judged = None if model == "rule" else model_facts(model), next(iter(counts.values()))
+    judge, judged = None if model == "rule" else model_facts(model, settings), next(iter(counts.values()))
     return PlannedStage(name, inputs, "verdicts", judge.hub if judge else "", counts, judged * 300, serving_gib(judge, assumed) if judge else 0,
         judged * (assumed.judge_tokens + assumed.judge_written) if judge else 0,
         chat_hours(judged * assumed.judge_tokens, judged * assumed.judge_written, judge.active, assumed) if judge else 0,
@@ -219,7 +226,7 @@ def plan_evaluation(
     part:str="", # Put before the stage's name
 )->PlannedStage:
     "An agent's trajectories on a benchmark with several retrievers"
-    asked, model = questions_asked(settings, benchmark), model_facts(policy) if is_model(policy) else None
+    asked, model = questions_asked(settings, benchmark), model_facts(policy, settings) if is_model(policy) else None
     trajectories = asked * systems
     read, written = trajectory_tokens(trajectories, assumed.evaluation_steps, assumed) if model else (0, 0)
     return PlannedStage(f"{part}evaluate {benchmark} {policy}", f"{asked} questions, {inputs}", "trajectory files", model.hub if model else "",

@@ -64,7 +64,8 @@ def build_approximate(
     if index.ntotal != sum(map(len, parts)): raise LratError(f"{out}: took {index.ntotal} of {sum(map(len, parts))} vectors; build it again")
     out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f".{out.name}.part")
-    faiss.write_index(index, str(building))
+    try: faiss.write_index(index, str(building))
+    except RuntimeError as error: raise LratError(f"{out}: could not be written ({str(error).splitlines()[-1]:.100}); make room and run the same command again") from None
     os.replace(building, out)
 
 def _sample(parts, limit):

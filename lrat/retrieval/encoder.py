@@ -81,6 +81,7 @@ def load_own_tokenizer(
         raise LratError(f"{folder}: holds no tokenizer; copy the base's files into it (tokenizer.json, tokenizer_config.json)")
     if tokenizer.pad_token is None: tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token is None: raise LratError(f"{folder}: its tokenizer has neither a padding nor an end token; add one")
+    if said.lower_case and not tokenizer.is_fast: raise LratError(f"{folder}: makes texts lower case with a tokenizer that is not supported; copy a tokenizer.json into it")
     if said.lower_case: _lower(tokenizer)
     return tokenizer
 
@@ -177,11 +178,12 @@ def check_prompts(
     values:dict, # query_prompt, document_prompt, query_max_length and document_max_length
     folder:Path, # Of the model, for the error
 ):
-    "Raises `LratError` where a prompt takes all the tokens of a text, so that all texts would be the same"
+    "Raises `LratError` where a prompt and the special tokens take all the tokens of a text, so that all texts would be the same"
     for name in ("query", "document"):
         prompt, length = values[f"{name}_prompt"], values[f"{name}_max_length"]
-        taken = len(tokenizer(prompt)["input_ids"]) if prompt else 0
-        if taken >= length: raise LratError(f"{folder}: --{name}_max_length is {length}, but its prompt alone takes {taken} tokens; raise it")
+        taken = len(tokenizer(prompt)["input_ids"])
+        what = "its prompt alone takes" if prompt else "the model's own tokens around a text are"
+        if taken >= length: raise LratError(f"{folder}: --{name}_max_length is {length}, but {what} {taken} tokens; raise it")
 
 # %% ../../nbs/retrieval/05_encoder.ipynb #ab10c003
 CPU_TOKENS = 2048 # Most tokens of a batch on a CPU, where a dtype is named

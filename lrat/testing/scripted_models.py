@@ -128,7 +128,7 @@ def agent_script(
 )->Callable[[Request], Said]:
     "An agent"
     def say(request):
-        action = next_action(policy, request)
+        action = next_action(policy, request if request.tools else replace(request, is_last=True)) # Without tools it can only answer
         if isinstance(action, Answer): return Said(action.text or "unknown", action.reasoning)
         words, value = (("docid", "id", "url"), action.docid) if isinstance(action, BrowseCall) else (("query", "queries"), action.query)
         name, argument = _tool(request, words)
@@ -167,6 +167,7 @@ class ScriptedModel:
     script:Callable[[Request], Said] # What it says
     thinking:str="reasoning_content" # Where its server puts its thinking: a key of `THINKING_FIELDS`
     fields:frozenset[str]=VLLM # Fields of a request that its server knows beside the published ones
+    context_length:int=0 # Words that it reads at most; 0 for no limit
 
 def _error(status, message, kind="invalid_request_error"):
     return status, to_json({"error": {"message": message, "type": kind}})
@@ -182,11 +183,14 @@ def reply_to(
     if model is None: return _error(404, f"The model `{body.get('model')}` does not exist; this server has: {', '.join(models)}", "NotFoundError")
     unknown = sorted(set(body) - (_RESPONSES if responses else _CHAT) - model.fields)
     if unknown: return _error(400, f"Unrecognized request argument supplied: {', '.join(unknown)}")
+    read = _words(body.get("input", body.get("messages")))
+    if 0 < model.context_length < read:
+        return _error(400, f"This model's maximum context length is {model.context_length} tokens. However, your messages resulted in {read} tokens.")
     try:
         request = read_request(body)
         reply = form_reply(model.script(request), request, model.thinking, responses)
     except (ValueError, KeyError) as error: return _error(400, str(error))
-    read, written = _words(body.get("input", body.get("messages"))), _words(reply)
+    written = _words(reply)
     names = ("input_tokens", "output_tokens") if responses else ("prompt_tokens", "completion_tokens")
     return {**reply, "model": body["model"], "usage": {**dict(zip(names, (read, written))), "total_tokens": read + written}}
 
@@ -215,7 +219,8 @@ def serve_scripts(
         if failed := failure(number): return failed
         reply = reply_to(models, body)
         return as_stream(reply) if body.get("stream") and isinstance(reply, dict) and "choices" in reply else reply
-    with stand_in(answer) as server: yield server
+    listed = [{"id": name, **({"max_model_len": model.context_length} if model.context_length else {})} for name, model in models.items()]
+    with stand_in(answer, listed) as server: yield server
 
 # %% ../../nbs/testing/scripted_models.ipynb #a4b6a74c
 _THINKING = {"minimax": "reasoning_details", "glm": "reasoning_content", "chat": "reasoning"}

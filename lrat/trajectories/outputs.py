@@ -22,8 +22,9 @@ def parse_json(
 def unwrap(
     output, # What a tool returned, as the log has it
 ): # -> the text of a list of text parts; any other value as it is
-    "A result without its parts: `[{type: text, text: ...}]` is that text"
-    parts = output.get("content") if isinstance(output, dict) and isinstance(output.get("content"), list) else output
+    "A result without its parts: `[{type: text, text: ...}]` is that text; the list may be written as JSON"
+    held = parse_json(output) if isinstance(output, str) and '"text"' in output and output.lstrip()[:1] in ("[", "{") else output
+    parts = held.get("content") if isinstance(held, dict) and isinstance(held.get("content"), list) else held
     if isinstance(parts, list) and parts and all(isinstance(p, dict) and isinstance(p.get("text"), str) and
                                                  str(p.get("type", "")).endswith("text") for p in parts):
         return "\n".join(p["text"] for p in parts)

@@ -81,9 +81,9 @@ class Counted(Pipeline):
 def asked(monkeypatch, empty_project):
     "Parameters of each stage that a pipeline asks for; only released pairs are really made"
     made = {}
-    def ask(name, function, parameters, inputs, root, made_by, addresses):
+    def ask(name, function, parameters, inputs, root, made_by, addresses, counted):
         made[name] = parameters
-        if name.startswith("pairs-hub"): return run_stage(name, function, parameters, inputs, root, made_by, addresses)
+        if name.startswith("pairs-hub"): return run_stage(name, function, parameters, inputs, root, made_by, addresses, counted)
         return Stage(name, root/name, name, 0.)
     monkeypatch.setattr("lrat.pipeline.pipeline.run_stage", ask)
     return made
