@@ -162,7 +162,7 @@ def _stems(text):
 def _pairs_of_citations(trajectory, rules, skipped):
     "Each document that the answer cites against the list of its search"
     cited, searches = find_citations(trajectory), trajectory.searches()
-    skipped["citation that names no document of the lists, or several"] += len(cited.unmatched)
+    if cited.unmatched: skipped["citation that names no document of the lists, or several"] += len(cited.unmatched)
     if not cited.docids and not cited.unmatched: skipped["answer without a citation"] += 1
     barred, found = {*cited.docids, *(b.docid for b in trajectory.browses() if rules.spare_opened)}, []
     for docid in cited.docids:

@@ -10,7 +10,7 @@ __all__ = ['UNLIMITED', 'THINKING_FIELDS', 'VLLM', 'Request', 'read_request', 'r
 # %% ../../nbs/testing/scripted_models.ipynb #44cd75e7
 import contextlib, json, re, threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ..agents.actions import Answer, BrowseCall, Page, Refusal, Result, Results
 from ..agents.chat import SPENT
 from ..agents.registry import CHAT_AGENTS

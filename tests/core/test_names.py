@@ -14,7 +14,7 @@ def test_two_ids_have_two_names_on_disks_that_fold(one, other):
     assert folded[0] != folded[1]
 
 
-@pytest.mark.parametrize("text", {text for pair in PAIRS for text in pair} | {"a\0b", "../../etc/passwd", "C:\\x", "\n", "-rf", "con", "🦉" * 90})
+@pytest.mark.parametrize("text", sorted({text for pair in PAIRS for text in pair} | {"a\0b", "../../etc/passwd", "C:\\x", "\n", "-rf", "con", "🦉" * 90}))
 def test_a_name_is_one_part_of_a_path(text):
     name = safe_name(text)
     assert len(name.encode()) <= 180 and name[0] != "." and not set(name) & set("/\\\0\n:")
