@@ -1,5 +1,5 @@
 "Logs that the software of each family wrote, beside the how-tos: their searches, results, opened documents and reasoning."
-import re
+import json, re
 
 import pytest
 from paths import ROOT
@@ -69,3 +69,17 @@ def test_opened_documents_of_a_rollout_are_texts(tmp_path):
     runs, _ = imported("codex.jsonl", tmp_path)
     opened = [step.output for step in runs["q1"].steps if step.tool_name == "get_document"]
     assert [text[:30] for text in opened] == ["Document m07:\nLantern of Orrin"]
+
+
+def test_the_memory_of_smolagents_as_messages(tmp_path):
+    "Roles as `write_memory_to_messages` of smolagents 1.26 gives them; calls are a list of Python, observations have no id"
+    def said(role, text): return {"role": role, "content": [{"type": "text", "text": text}]}
+    def calling(name, **given): return said("tool-call", f"Calling tools:\n{[{'id': name, 'type': 'function', 'function': {'name': name, 'arguments': given}}]}")
+    messages = [said("user", "New task:\nWhose lamp?"), calling("search", query="it's a \"lamp\""), said("tool-response", "Observation:\nDocID:m07\n[Lantern]\nA lamp."),
+                said("assistant", "I open it."), calling("get_document", docid="m07"), said("tool-response", "Observation:\nA lamp."),
+                said("assistant", "This document helps."), calling("final_answer", answer="Orrin"), said("tool-response", "Observation:\nOrrin")]
+    (tmp_path/"log.jsonl").write_text(json.dumps({"id": "q1", "messages": messages}) + "\n")
+    manifest = import_trajectories(tmp_path/"log.jsonl", tmp_path/"runs")
+    (run,) = iterate_trajectories(tmp_path/"runs")
+    assert [(s.query, s.docids) for s in run.searches()] == [("it's a \"lamp\"", ("m07",))] and not manifest["notes"]
+    assert [(b.docid, b.reasoning) for b in run.browses()] == [("m07", "This document helps.")] and run.final_answer == "Orrin"
