@@ -14,7 +14,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup reproduce smoke test live slow bench vllm export outputs docs lock lab clean
+.PHONY: help setup reproduce smoke test live slow bench gpu vllm export outputs docs lock lab clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -35,10 +35,13 @@ reproduce: setup ## run the whole method (PROFILE=mini) and write figures and th
 smoke: setup ## the same in minutes, to see that every stage works; its numbers mean nothing
 	$(BIN)/lrat run --profile smoke
 
+rehearsal: setup ## run all stages of the profile `paper` on generated data, tiny encoders and scripted models (15 minutes)
+	$(BIN)/python -c 'from lrat.testing.rehearsal import rehearse; rehearse()'
+
 test: setup ## check the notebooks and run every test
 	$(BIN)/python tests/check_notebooks.py
 	$(BIN)/nbdev_test --n_workers 2 --do_print
-	$(BIN)/python -m pytest -q tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests # Two files at a time, since imports and Java wait most of the time
 
 vllm: setup ## make the environment of the live tests' server: vLLM on a CPU (about 3 GB)
 	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
@@ -56,6 +59,9 @@ bench: setup ## measure speed beside other tools (half an hour on a quiet machin
 	mkdir -p results/bench
 	cd nbs/benchmarks; for run in '83_encoding -p few False' '80_collection -p questions 10000' 81_serving; do \
 		set -- $$run; name=$$1; shift; papermill "$$@" $$name.ipynb ../../results/bench/$$name.ipynb; done
+
+gpu: setup ## measure encoding and training on a GPU (under 8 minutes), into results/gpu.json
+	$(BIN)/lrat gpu
 
 outputs: setup ## renew the saved outputs of the experiments, and figures/mini, from results/mini
 	$(BIN)/python -c "from lrat.paper.outputs import renew_outputs; print(*renew_outputs('mini'), sep='\n')"

@@ -4,6 +4,10 @@ The names below are those of `lrat.api`. They are loaded when they are first use
 """
 __version__ = "0.1.0"
 
+from .core.threads import wait_passively
+
+wait_passively()
+
 __all__ = ["load_corpus", "build_index", "open_index", "collect", "judge", "mine", "train", "evaluate", "compare"]
 
 

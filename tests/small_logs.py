@@ -1,5 +1,5 @@
 "One trajectory as each log format would hold it, for tests."
-import json
+import copy, json
 
 from lrat.trajectories.trajectory import Step, Trajectory
 
@@ -12,6 +12,25 @@ def small(query_id="q1", last="The owl"):
         Step("reasoning", output="I search."), call("search", LISTED, query="night bird"), Step("reasoning", output="The owl, perhaps."),
         call("get_document", "An owl.", docid="7"), Step("reasoning", output="It flies at night, says the page."),
         call("search", "DocID:9\n[Oak]\nA tree.", query="oak"), call("visit", "An oak.", docid="9"), Step("output_text", output=last)])
+
+
+def broken(value, rng):
+    "The value with one part of it replaced, left out or doubled"
+    value = copy.deepcopy(value)
+    places = []
+
+    def walk(part):
+        for key in part if isinstance(part, dict) else range(len(part)):
+            places.append((part, key))
+            if isinstance(part[key], (dict, list)): walk(part[key])
+
+    walk(value)
+    part, key = rng.choice(places)
+    change = rng.choice(["", None, 7, "x", [], {}, [None], [7], {"x": 1}, "leave out", "double"])
+    if change == "leave out": del part[key]
+    elif change == "double" and isinstance(part, list): part.insert(key, copy.deepcopy(part[key]))
+    else: part[key] = change
+    return value
 
 
 def views(run): return ([(s.query, s.docids) for s in run.searches()], [(b.docid, b.search and b.search.query, b.reasoning) for b in run.browses()],
@@ -29,14 +48,16 @@ def turns(run):
 
 
 def chat_messages(run):
-    messages = [{"role": "system", "content": "Use the tools."}, {"role": "user", "content": run.query}]
+    messages, results = [{"role": "system", "content": "Use the tools."}, {"role": "user", "content": run.query}], []
     for thought, step, call_id in turns(run):
         message = {"role": "assistant", "content": "", "reasoning_content": thought}
+        if not step.parallel: messages, results = messages + results, []
         if step.type == "output_text": messages.append(message | {"content": step.output}); continue
-        function = {"name": step.tool_name, "arguments": step.arguments}
-        messages += [message | {"tool_calls": [{"id": call_id, "type": "function", "function": function}]},
-                     {"role": "tool", "tool_call_id": call_id, "content": step.output}]
-    return messages
+        call = {"id": call_id, "type": "function", "function": {"name": step.tool_name, "arguments": step.arguments}}
+        if step.parallel: messages[-1]["tool_calls"].append(call)
+        else: messages.append(message | {"tool_calls": [call]})
+        results.append({"role": "tool", "tool_call_id": call_id, "content": step.output})
+    return messages + results
 
 
 def chat(run): return [{"id": run.query_id, "messages": chat_messages(run)}]
@@ -58,7 +79,7 @@ def calls_of_models(run):
     "What each call of the model was given, and what it made of it: the history grows"
     messages = chat_messages(run)
     for number, message in enumerate(messages):
-        if message["role"] == "assistant": yield messages[:number], message, messages[number + 1:number + 2]
+        if message["role"] == "assistant": yield messages[:number], message, messages[number + 1:number + 1 + len(message.get("tool_calls", []))]
 
 
 def parts(message):
@@ -90,7 +111,7 @@ def otlp(run, attributes_of, tool_of):
     spans = [("0", "", "agent", 1, 10_000, {"openinference.span.kind": "AGENT"})]
     for n, (given, made, after) in enumerate(calls_of_models(run), 1):
         spans.append((f"m{n}", "0", "chat", 100 * n, 100 * n + 10, attributes_of(given, made)))
-        if after: spans.append((f"t{n}", "0", "tool", 100 * n + 20, 100 * n + 30, tool_of(made["tool_calls"][0], after[0]["content"])))
+        for c, result in enumerate(after): spans.append((f"t{n}.{c}", "0", "tool", 100 * n + 20 + c, 100 * n + 30 + c, tool_of(made["tool_calls"][c], result["content"])))
     for span_id, parent, name, start, end, attributes in reversed(spans): # The last to start is the first in the file
         rows = [{"key": key, "value": {"stringValue": value if isinstance(value, str) else json.dumps(value)}} for key, value in attributes.items()]
         span = {"traceId": run.query_id, "spanId": span_id, "parentSpanId": parent, "name": name, "startTimeUnixNano": str(start),
@@ -111,6 +132,15 @@ def openinference(run):
                                       "input.value": call["function"]["arguments"], "output.value": result})
 
 
+def attributes_of_spans(lines):
+    "Spans with their attributes as an object and their times as dates, as backends show them"
+    for line in lines:
+        span = line["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+        def date(name): return f"2026-07-09T00:{int(span[name]) // 60_000:02}:{int(span[name]) % 60_000 / 1000:09.6f}Z"
+        yield {"trace": span["traceId"], "span": span["spanId"], "parent": span["parentSpanId"] or None, "name": span["name"], "start": date("startTimeUnixNano"),
+               "end": date("endTimeUnixNano"), "attributes": {row["key"]: row["value"]["stringValue"] for row in span["attributes"]}}
+
+
 def langchain(message):
     name = {"system": "SystemMessage", "user": "HumanMessage", "assistant": "AIMessage", "tool": "ToolMessage"}[message["role"]]
     fields = {"content": message["content"], "additional_kwargs": {}}
@@ -128,10 +158,10 @@ def langsmith(run):
         time = f"2026-05-01T10:{n:02}:"
         rows.append({"id": f"m{n}", "parent_run_id": "r", "run_type": "llm", "name": "model", "start_time": time + "00", "end_time": time + "10.5",
                      "inputs": {"messages": [[langchain(m) for m in given]]}, "outputs": {"generations": [[{"message": langchain(made)}]]}} | common)
-        if after:
-            arguments = json.loads(made["tool_calls"][0]["function"]["arguments"])
-            rows.append({"id": f"t{n}", "parent_run_id": "r", "run_type": "tool", "name": made["tool_calls"][0]["function"]["name"], "start_time": time + "20",
-                         "end_time": time + "30", "inputs": {"input": repr(arguments)}, "outputs": {"output": langchain(after[0])}} | common)
+        for c, (call, result) in enumerate(zip(made.get("tool_calls", []), after)):
+            arguments = json.loads(call["function"]["arguments"])
+            rows.append({"id": f"t{n}.{c}", "parent_run_id": "r", "run_type": "tool", "name": call["function"]["name"], "start_time": f"{time}2{c}",
+                         "end_time": f"{time}3{c}", "inputs": {"input": repr(arguments)}, "outputs": {"output": langchain(result)}} | common)
     return rows[::-1]
 
 

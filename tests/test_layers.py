@@ -6,7 +6,7 @@ from paths import ROOT
 
 # A package imports itself and what stands before it; `importers` and `serving`, and `paper` and `bench`, do not see each other
 ORDER = ["core", "data", "llm", "trajectories", "retrieval", "agents", "judging", "mining", "evaluation", "training",
-         ("importers", "serving"), "pipeline", "testing", ("paper", "bench")]
+         ("importers", "serving"), "viewer", "pipeline", "testing", ("paper", "bench")]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in ([names] if isinstance(names, str) else names)}
 EXPERIMENTS = sorted((ROOT/"nbs"/"experiments").glob("*.ipynb")) + sorted((ROOT/"nbs"/"ablations").glob("*.ipynb"))
 CELL_LINES, UNSHOWN_LINES, MODULE_LINES, FUNCTION_LINES = 40, 60, 300, 40

@@ -13,11 +13,13 @@ from pathlib import Path
 from fastcore.script import Param, store_true
 from .actions import Budget, Policy
 from .loop import run_agents
-from .presets import PRESETS, Preset, preset_for
-from .registry import THINKING, agent_named, agent_names, open_agent
+from .presets import PRESETS, Preset, number_or_none, preset_for
+from .registry import THINKING, agent_and_entry, agent_names, open_agent
 from ..core.files import folder_lock, progress, to_json, write_json
 from ..core.settings import AgentSettings, InputError, LratError, code_version
 from ..data.questions import Question, read_questions
+from ..llm.client import read_wire
+from ..llm.credentials import read_credentials
 from ..llm.http import short_pauses
 from ..retrieval.index import open_index
 from ..retrieval.query_forms import QUERY_FORMS, form_of
@@ -105,10 +107,10 @@ def _stop_in_outage(statuses):
         raise LratError(f"{len(statuses)} trajectories in a row {statuses[-1]}; finished ones are kept: fix the cause and run the command again")
 
 def _summary(questions, statuses, settings):
-    counts = Counter("failed" if status.startswith("failed") else status for status in statuses.values())
-    causes = Counter(status for status in statuses.values() if status.startswith("failed"))
-    return {"asked": len(questions), **{name: counts[name] for name in ("completed", "budget", "failed")},
-            "failures": dict(sorted(causes.items())), "settings": {k: v for k, v in settings.items() if k != "code_version"}}
+    counts = Counter(status.partition(":")[0] for status in statuses.values())
+    def causes(kind): return dict(sorted(Counter(status for status in statuses.values() if status.startswith(kind)).items()))
+    return {"asked": len(questions), **{name: counts[name] for name in ("completed", "budget", "stopped", "failed")},
+            "stops": causes("stopped"), "failures": causes("failed"), "settings": {k: v for k, v in settings.items() if k != "code_version"}}
 
 # %% ../../nbs/agents/10_collect.ipynb #e5c03789
 def open_policy(
@@ -121,12 +123,24 @@ def open_policy(
     preset:Preset|None=None, # What a model may spend, in place of the sampling values of `settings` and `seed`
     prompt:str="", # File of a prompt that replaces the agent's own
     thinking:str="", # How much the model thinks; empty takes the agent's own setting
+    **more, # Further parameters of `lrat.agents.registry.open_agent`
 )->Policy:
     "The policy called `name`; raises `LratError` as `lrat.agents.registry.open_agent` does"
     sampling = {"temperature": settings.temperature, "top_p": settings.top_p,
                 "presence_penalty": settings.presence_penalty, "seed": seed}
     return open_agent(name, settings.endpoint, model, preset=preset or Preset(sampling=sampling), prompt=prompt, thinking=thinking,
-                      concurrency=concurrency, corpus=corpus)
+                      concurrency=concurrency, corpus=corpus, **more)
+
+# %% ../../nbs/agents/10_collect.ipynb #e7b4c22b
+def _report(done, out):
+    for name in done["set_aside"]: print(f"{out}/{name}: was broken; set aside as {name}.broken and collected again")
+    print(f"{out}: {done['asked']} questions, {done['completed']} completed, {done['budget']} at the end of their budget, "
+          f"{done['stopped']} stopped by the agent's own failure, {done['failed']} failed "
+          f"(kept {done['kept']}, collected {done['collected']}, of which {done['retried']} retried)")
+    for why, count in done["stops"].items(): print(f"{out}: {count} {why} (counted as wrong, and not asked again)")
+    if done["failed"]:
+        raise LratError(f"{done['failed']} of {done['asked']} trajectories {next(iter(done['failures']))}; "
+                        "the same command retries them")
 
 # %% ../../nbs/agents/10_collect.ipynb #cc1a14fb
 def collect_command(
@@ -136,6 +150,7 @@ def collect_command(
     agent:Param(f"{', '.join(agent_names())}, or the name of a model behind --endpoint", str)="patient",
     endpoint:str="", # URL of an OpenAI-compatible server; replay:FILE or record:FILE:URL
     model:str="", # The model's name there; --agent if empty
+    models:str="", # File of models by name, of which --agent is one; in place of --endpoint
     preset:Param(f"{' or '.join(PRESETS)}: the values of whatever is not given below", str)="paper",
     evaluation:store_true=False, # Use the preset's rounds for an evaluation, not those for a collection
     prompt:str="", # File of a prompt that replaces the agent's own
@@ -145,28 +160,24 @@ def collect_command(
     snippet_tokens:int=None, # Tokens shown of each document of a result list
     browse_tokens:int=None, # Tokens shown of an opened document
     tokenizer:str="all-MiniLM-L6-v2", # Model whose tokenizer counts those tokens
-    temperature:float=None, # Sampling temperature sent to the model
-    top_p:float=None, # Nucleus sampling threshold sent to the model
-    presence_penalty:float=None, # Presence penalty sent to the model
-    seed:int=None, # Sampling seed sent to the model
+    temperature:Param("Sampling temperature sent to the model; none leaves it out", number_or_none)=None,
+    top_p:Param("Nucleus sampling threshold sent to the model; none leaves it out", number_or_none)=None,
+    presence_penalty:Param("Presence penalty sent to the model; none leaves it out", number_or_none)=None,
+    seed:Param("Sampling seed sent to the model; none leaves it out", number_or_none)=None,
+    leave_out:Param("Fields of a request that the server does not take", str, nargs="+")=None,
+    rename:Param("Fields that the server knows by another name, such as max_tokens=max_completion_tokens", str, nargs="+")=None,
+    headers:str="", # File of headers and query parameters that the server wants, one a line: 'Name: value' or '?name=value'
     concurrency:int=8, # Requests sent to the model concurrently
     batch_size:int=64, # Questions in progress at the same time; more than `concurrency` keep the model busy while others search
     deadline:float=7200, # Seconds that a model may take over one question
 ):
     "Run an agent on questions and keep its trajectories; the same command again does what is left"
     asked, retriever = read_questions(questions), open_index(index)
-    spend = preset_for(preset, agent_named(agent, model).chat, rounds=rounds, evaluation_rounds=rounds, k=k,
+    spend = preset_for(preset, agent_and_entry(agent, model, models, endpoint)[0].chat, rounds=rounds, evaluation_rounds=rounds, k=k,
                        snippet_tokens=snippet_tokens, browse_tokens=browse_tokens, temperature=temperature, top_p=top_p,
                        presence_penalty=presence_penalty, seed=seed)
     policy = open_policy(agent, getattr(retriever, "corpus", None), AgentSettings(endpoint=endpoint), model, concurrency=concurrency,
-                         preset=spend, prompt=prompt, thinking=thinking)
+                         preset=spend, prompt=prompt, thinking=thinking, models=models, wire=read_wire(leave_out, rename),
+                         credentials=read_credentials(headers=headers) if headers else None)
     budget = Budget(spend.evaluation_rounds if evaluation else spend.rounds, spend.k, spend.snippet_tokens, spend.browse_tokens)
     _report(collect(asked, retriever, policy, out, budget, tokenizer, batch_size, deadline), out)
-
-def _report(done, out):
-    for name in done["set_aside"]: print(f"{out}/{name}: was broken; set aside as {name}.broken and collected again")
-    print(f"{out}: {done['asked']} questions, {done['completed']} completed, {done['budget']} at the end of their budget, "
-          f"{done['failed']} failed (kept {done['kept']}, collected {done['collected']}, of which {done['retried']} retried)")
-    if done["failed"]:
-        raise LratError(f"{done['failed']} of {done['asked']} trajectories {next(iter(done['failures']))}; "
-                        "the same command retries them")

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from .actions import Answer, BrowseCall, Budget, Malformed, Observation, Policy, Refusal, Results, SearchCall
-from .environment import SearchEnvironment, carry_out
+from .actions import AgentFailure, Answer, BrowseCall, Budget, Malformed, Observation, Policy, Refusal, Results, SearchCall
+from .environment import Outage, SearchEnvironment, carry_out
 from ..core.files import to_json
 from ..data.questions import Question
-from ..llm.http import ModelFailure, wait_for
+from ..llm.failures import ModelFailure
+from ..llm.http import wait_for
 from ..retrieval.query_forms import QUERY_FORMS, QueryForm, render_query
 from ..trajectories.trajectory import Step, Trajectory
 
@@ -53,7 +54,10 @@ class _Live:
         if isinstance(action, Answer): self.steps.append(Step("output_text", None, None, action.text))
         self.status = "budget" if spent or action.forced else "completed"
 
-    def fail(self, why): self.status = f"failed: {why}"
+    def fail(self, why):
+        "End without an answer: by the agent's own doing, or by an outage"
+        self.think(getattr(why, "said", ""))
+        self.status = f"{'stopped' if isinstance(why, AgentFailure) else 'failed'}: {why}"
 
 # %% ../../nbs/agents/08_loop.ipynb #61a64957
 LONGEST_QUERY = 10_000 # Characters
@@ -75,7 +79,8 @@ def _begin(one, action, rounds):
         case _: raise TypeError(f"a policy returned {type(action).__name__}, which is not an action")
 
 def _finish(one, action, observation):
-    "Record the result of a search or a browse"
+    "Record the result of a search or a browse, or end the question where the retriever is out of order"
+    if isinstance(observation, Outage): return one.fail(f"the retriever failed ({observation.text})")
     if isinstance(action, SearchCall): one.queries.append(action.query)
     name, given = ("search", {"query": action.query}) if isinstance(action, SearchCall) else ("get_document", {"docid": action.docid})
     one.call(name, action.tool_name, action.arguments or to_json(given), observation)
@@ -168,7 +173,7 @@ def run_agents(
     metadata:dict|None=None, # Stored with every trajectory
     deadline:float|None=None, # Seconds that one question may take, if the policy waits for a model
 )->Iterator[Trajectory]: # In the order in which they end, which is the same each time for a scripted policy
-    "Run `policy` on each question; raises what the retriever raises"
+    "Run `policy` on each question; what a model or the retriever does wrong for one question ends that question alone"
     environment = SearchEnvironment(retriever, budget, shorten)
     waits = inspect.iscoroutinefunction(policy.act) or policy.concurrency > 1
     if waits: ended = _concurrently(questions, policy, environment, batch_size, deadline)

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['CHAT_AGENTS', 'THINKING', 'AGENTS', 'AgentOptions', 'Agent', 'script_agent', 'model_agent', 'agent_names',
-           'find_agent', 'agent_named', 'open_agent']
+           'find_agent', 'agent_named', 'agent_and_entry', 'open_agent']
 
 # %% ../../nbs/agents/registry.ipynb #e56302c6
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from ..core.plugins import installed, load_installed
 from .actions import Policy
 from .chat import ChatPolicy
@@ -16,7 +17,9 @@ from .presets import Preset, preset_for, read_own_prompt
 from .protocols import CHAT, RESPONSES, TEXT, ChatAgent
 from .scripted import PERSONAS, make_policy
 from ..core.settings import LratError
-from ..llm.client import ChatModel
+from ..llm.client import Wire
+from ..llm.credentials import Credentials
+from ..llm.models import ModelEntry, find_model, open_model
 from ..trajectories.trajectory import DIALECTS
 
 # %% ../../nbs/agents/registry.ipynb #23fa63dc
@@ -29,6 +32,9 @@ class AgentOptions:
     prompt:str="" # File of a prompt that replaces the agent's own
     thinking:str="" # How much the model thinks; empty takes the agent's own setting
     concurrency:int=8 # Requests sent concurrently
+    wire:Wire=Wire() # Fields that the server is not sent, or is sent under another name
+    credentials:Credentials|None=None # Key, headers and query; None reads the key from the environment
+    entry:ModelEntry|None=None # What a file of models says of it
     corpus:object=None # The `Corpus` that is searched; None if the index does not give it
 
 @dataclass(frozen=True)
@@ -64,17 +70,24 @@ CHAT_AGENTS = (
 )
 THINKING = tuple(dict.fromkeys(setting for agent in CHAT_AGENTS for setting in agent.protocol.thinking)) # Settings that any of them knows
 
+def _room(entry, context):
+    "Tokens at which the answer is asked for: a tenth of what the model reads is left for it"
+    return min(filter(None, (context, entry.context_length * 9 // 10)), default=None)
+
 def model_agent(
     chat:ChatAgent, # How the model is spoken to
 )->Agent:
     "The record of an agent that is a model behind an endpoint"
     def opened(options):
+        entry, preset = options.entry, options.preset or preset_for("paper", chat)
         model = options.model or next(iter(chat.models), "")
-        if not options.endpoint: raise LratError(f"the agent {chat.name!r} is a model; add --endpoint URL")
+        if not options.endpoint and not entry: raise LratError(f"the agent {chat.name!r} is a model; add --endpoint URL")
         if not model: raise LratError(f"the agent {chat.name!r} stands for any model; add --model NAME")
-        preset = options.preset or preset_for("paper", chat)
-        return ChatPolicy(ChatModel(options.endpoint, model, preset.sampling), options.concurrency, preset.context_tokens,
-                          read_own_prompt(options.prompt) if options.prompt else None, chat, preset.turn_tokens, preset.answer_tokens, options.thinking)
+        client = open_model(model, options.endpoint, preset.sampling, entry, options.wire, options.credentials)
+        concurrency, context, thinking = options.concurrency, preset.context_tokens, options.thinking
+        if entry: concurrency, context, thinking = entry.concurrency or concurrency, _room(entry, context), thinking or entry.thinking
+        prompt = read_own_prompt(options.prompt) if options.prompt else None
+        return ChatPolicy(client, concurrency, context, prompt, chat, preset.turn_tokens, preset.answer_tokens, thinking)
     return Agent(chat.name, ", ".join(chat.models) or "any model whose server takes tool calls", opened, chat)
 
 # %% ../../nbs/agents/registry.ipynb #1f827e01
@@ -103,16 +116,34 @@ def agent_named(
     if model not in ("", name): raise LratError(f"there is no agent {name!r}; choose one of: {', '.join(agent_names())}")
     return AGENTS["chat"]
 
-# %% ../../nbs/agents/registry.ipynb #58a1b05c
+# %% ../../nbs/agents/registry.ipynb #db4c2063
+def agent_and_entry(
+    name:str, # As for `agent_named`, or a name in the file of models
+    model:str="", # The model's name on the endpoint, if it is another one
+    models:str|Path="", # A file for `lrat.llm.models.read_models`; empty for none
+    endpoint:str="", # URL of a server, if it is not in the file
+)->tuple[Agent, ModelEntry|None]:
+    "The agent of a name and what the file says of its model; raises `LratError` for an agent in the file that does not exist, or is a script"
+    scripted = name in AGENTS and AGENTS[name].chat is None
+    entry = find_model(models, name, endpoint) if models and not scripted else None
+    if entry is None or not entry.agent: return agent_named(name, model), entry
+    agent = find_agent(entry.agent)
+    if agent is None or agent.chat is None:
+        raise LratError(f"{models}: the agent {entry.agent!r} of the model {name!r} is no agent for models; choose one of: "
+                        f"{', '.join(known.name for known in AGENTS.values() if known.chat)}")
+    return agent, entry
+
 def open_agent(
-    name:str, # As for `agent_named`
+    name:str, # As for `agent_and_entry`
     endpoint:str="", # URL of an OpenAI-compatible server, for agents that are models
     model:str="", # The model's name there; `name` if empty
+    models:str|Path="", # File of models by name
     **options, # Further fields of `AgentOptions`
 )->Policy:
     "The policy of the agent called `name`; raises `LratError` if it is unknown, or if options are missing or do not fit"
-    agent = agent_named(name, model)
+    agent, entry = agent_and_entry(name, model, models, endpoint)
+    if entry: return agent.open(AgentOptions(endpoint, model or entry.model or entry.name, entry=entry, **options))
     if agent.chat and not model and name != agent.name: model = name # The name is the model's own
     if not endpoint and find_agent(name) is None:
-        raise LratError(f"there is no agent {name!r}; choose one of: {', '.join(agent_names())}; for a model of that name add --endpoint URL")
+        raise LratError(f"there is no agent {name!r}; choose one of: {', '.join(agent_names())}; for a model of that name add --endpoint URL, or --models FILE")
     return agent.open(AgentOptions(endpoint, model, **options))

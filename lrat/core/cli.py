@@ -6,10 +6,11 @@
 __all__ = ['COMMANDS', 'Command', 'command_named', 'command_parser', 'run_function', 'overview', 'main', 'require']
 
 # %% ../../nbs/core/cli.ipynb #715afaf5
-import argparse, difflib, importlib, os, sys
+import argparse, contextlib, difflib, importlib, os, sys
 from dataclasses import dataclass
 from fastcore.script import anno_parser
 from .settings import LratError
+from .system_errors import explain
 
 # %% ../../nbs/core/cli.ipynb #628a06fd
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ COMMANDS = tuple(Command(*row) for row in (
     ("mine", "lrat.mining.mine:mine_command", "Mine weighted training pairs from judged trajectories", "lrat mine trajectories --corpus corpus.jsonl --verdicts verdicts.jsonl --out pairs.jsonl"),
     ("merge", "lrat.mining.merge:merge_command", "Merge files of pairs and bring their weights to one scale", "lrat merge a.jsonl b.jsonl --out pairs.jsonl"),
     ("stats", "lrat.evaluation.trajectories:stats_command", "Describe trajectories or pairs in numbers", "lrat stats trajectories --questions questions.tsv"),
+    ("view", "lrat.viewer.command:view_command", "Look at trajectories, verdicts and pairs in the browser", "lrat view trajectories --verdicts verdicts.jsonl --pairs pairs.jsonl"),
     ("train", "lrat.training.train:train_command", "Train a retriever on weighted pairs", "lrat train pairs.jsonl --model all-MiniLM-L6-v2 --out model"),
     ("average", "lrat.training.averaging:average_command", "Interpolate the weights of a trained model and its base", "lrat average all-MiniLM-L6-v2 model --alpha 0.5 --out averaged"),
     ("card", "lrat.training.hub:card_command", "Add measured scores to a model's card, and push the model to a hub", "lrat card model scores.jsonl"),
@@ -40,6 +42,7 @@ COMMANDS = tuple(Command(*row) for row in (
     ("run", "lrat.paper.runner:run_command", "Run the experiment notebooks under a profile and write the report", "lrat run 52 --profile mini"),
     ("costs", "lrat.evaluation.costs:costs_command", "Count tokens, seconds and money", "lrat costs trajectories --prices prices.tsv"),
     ("bench", "lrat.bench.command:bench_command", "Measure speed beside other tools", "lrat bench --few"),
+    ("gpu", "lrat.bench.gpu:gpu_command", "Measure encoding and training on a GPU beside other tools", "lrat gpu --tiny"),
 ))
 
 # %% ../../nbs/core/cli.ipynb #7c4a233c
@@ -97,23 +100,36 @@ def main(
     words = sys.argv[1:] if arguments is None else arguments
     name = words[0] if words else "--help"
     try:
-        if name in ("--help", "-h"): print(overview())
-        elif name == "--version": print(f"lrat {importlib.import_module('lrat').__version__}")
-        else: _run(command_named(name), words[1:])
-        sys.stdout.flush()
+        try: _dispatch(name, words[1:])
+        finally: # Help as well: what nobody reads any more is an error only here
+            if sys.stdout: sys.stdout.flush()
     except BrokenPipeError: # The reader, such as head, has closed its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         raise SystemExit(1) from None
     except LratError as error: _exit(2, f"{error}" if name.startswith("-") else f"lrat {name}: {error}")
     except KeyboardInterrupt: _exit(130, f"lrat {name}: stopped; run the same command again to continue")
+    except Exception as error:
+        if (line := explain(error)) is None: raise
+        _exit(2, f"lrat {name}: {line}")
+
+def _dispatch(name, words):
+    if name in ("--help", "-h"): print(overview())
+    elif name == "--version": print(f"lrat {importlib.import_module('lrat').__version__}")
+    else: _run(command_named(name), words)
+
+def _silence():
+    "Send what Python would still write at its end, and could not, to nowhere"
+    with contextlib.suppress(OSError, ValueError, AttributeError): os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 def _run(command, words):
     module, _, function = command.target.partition(":")
     run_function(getattr(importlib.import_module(module), function), words, f"lrat {command.name}", command.example)
 
 def _exit(status, line):
+    try: sys.stdout.flush()
+    except (OSError, AttributeError): _silence()
     print(line, file=sys.stderr)
-    raise SystemExit(status)
+    raise SystemExit(status) from None
 
 # %% ../../nbs/core/cli.ipynb #ddbdba6e
 def require(

@@ -41,11 +41,11 @@ class WorldSettings:
 class RetrieverSettings:
     "The retriever that is trained, and what an agent sees of its results"
     model:str="all-MiniLM-L6-v2" # Asset name, folder or hub id of the base encoder
-    pooling:str="mean" # mean, cls or last
-    query_prompt:str="" # Put before each query
-    document_prompt:str="" # Put before each document
-    query_max_length:int=64 # Tokens
-    document_max_length:int=128 # Tokens
+    pooling:str="" # mean, cls, last and others; empty is what the model's folder says
+    query_prompt:str|None=None # Put before each query; None is what the model's folder says, as for the next three
+    document_prompt:str|None=None # Put before each document
+    query_max_length:int|None=None # Tokens; at most 512 where nothing is given
+    document_max_length:int|None=None # Tokens
     batch_tokens:int=8192 # Tokens, with padding, encoded together
     k:int=10 # Documents returned for one search
     snippet_tokens:int=64 # Tokens of each document shown in a result list
@@ -61,6 +61,8 @@ class AgentSettings:
     collection_rounds:int=100 # Most tool calls of a collected trajectory
     evaluation_rounds:int=50 # Most tool calls of an evaluated trajectory
     endpoint:str="" # URL of an OpenAI-compatible server, for policies that need a model
+    models:str="" # File of models by name (lrat.llm.models), in which policies and judges are looked up
+    budget:str="" # Most that models may cost in this profile, such as "2M tokens" or "5 USD"
     temperature:float=0.85 # Sent to the endpoint, as are the next two
     top_p:float=0.95
     presence_penalty:float=1.1
@@ -72,7 +74,7 @@ class MiningSettings:
     pairs:str="mine" # mine, or hub: the pairs that the paper's authors released, without trajectories
     preset:str="recommended" # recommended, paper or reference
     judge:str="rule" # rule, llm, accept-all, labels:FILE or ensemble:FILE,FILE
-    judge_model:str="" # For llm: the model's name at the endpoint
+    judge_model:str="" # For llm: the model's name at `agent.endpoint` or in `agent.models`
     correct_only:bool=True # Mine only trajectories whose answer is right
 
 # %% ../../nbs/core/settings.ipynb #a2789ac9
@@ -115,11 +117,13 @@ class EvaluationSettings:
     correctness_pairs:int=10_000 # Pairs of each arm of Table 3
     flywheel_loops:int=5 # Loops of Figure 9b, each with an equal part of the training questions
     backbones:tuple[RetrieverSettings,...]=() # More encoders of Table 2, each trained on the same pairs
-    answer_judge:str="rule" # rule, or the name of a model at `agent.endpoint` that compares answers with the gold answer
+    answer_judge:str="rule" # rule, or the name of a model at `agent.endpoint` or in `agent.models` that compares answers with the gold answer
     resamples:int=10_000 # Bootstrap resamples of the questions
     confidence:float=0.95
 
 # %% ../../nbs/core/settings.ipynb #b1ad2656
+_OPTIONAL = ("models", "budget") # Fields of `AgentSettings` that are shown only where they are set
+
 @dataclass(frozen=True)
 class Settings:
     "Everything that a result depends on, under one profile"
@@ -134,7 +138,10 @@ class Settings:
 
     def as_dict(self)->dict:
         "Plain nested dictionaries and lists, ready for JSON"
-        return _plain(dataclasses.asdict(self))
+        plain = _plain(dataclasses.asdict(self))
+        for name in _OPTIONAL: # Profiles without them are what they were before these fields were there
+            if not plain["agent"][name]: del plain["agent"][name]
+        return plain
 
 def _plain(value):
     if isinstance(value, dict): return {k: _plain(v) for k, v in value.items()}
@@ -146,7 +153,7 @@ _LAPTOP_TRAINING = TrainingSettings(epochs=1, batch_size=16, group_size=4, learn
                                     document_max_length=64)
 
 _INSTRUCTION = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
-_E5 = RetrieverSettings(model="intfloat/multilingual-e5-large-instruct", query_max_length=512, document_max_length=512,
+_E5 = RetrieverSettings(model="intfloat/multilingual-e5-large-instruct", pooling="mean", query_max_length=512, document_max_length=512,
                         query_prompt=_INSTRUCTION + " ") # Its authors put a space there
 
 PROFILES = {
@@ -172,6 +179,12 @@ PROFILES = {
         mining=MiningSettings(preset="paper", judge="llm", judge_model="Qwen/Qwen3-30B-A3B-Thinking-2507"),
         training=TRAINING_PRESETS["paper"], evaluation=EvaluationSettings(backbones=(_E5,), answer_judge="Qwen/Qwen3-30B-A3B-Thinking-2507")),
 }
+
+# %% ../../nbs/core/settings.ipynb #8e5ea2a2
+_PAPER = PROFILES["paper"]
+PROFILES["rehearsal"] = dataclasses.replace(_PAPER, profile="rehearsal",
+    world=dataclasses.replace(_PAPER.world, train_questions=24, eval_questions=8),
+    evaluation=dataclasses.replace(_PAPER.evaluation, training_sizes=(4, 8, 12), correctness_pairs=4, flywheel_loops=2, resamples=1000))
 
 # %% ../../nbs/core/settings.ipynb #ed8e93bd
 PAIRS = ("mine", "hub") # Values of `mining.pairs`
@@ -252,7 +265,7 @@ def _parse(name, kind, text):
         member = typing.get_args(kind)[0]
         if not text.startswith("["): return [_parse(name, member, item.strip()) for item in text.split(",")] if text else []
         try: return json.loads(text)
-        except json.JSONDecodeError as error: raise LratError(f"the setting {name} is not valid JSON ({error.msg}): {text}") from None
+        except (ValueError, RecursionError) as error: raise LratError(f"the setting {name} is not valid JSON ({getattr(error, 'msg', error)}): {text:.80}") from None
     members = typing.get_args(kind) or (kind,)
     if type(None) in members and text.lower() in ("none", "null"): return None
     if bool in members: return {"true": True, "false": False}.get(text.lower(), text)

@@ -16,6 +16,8 @@ from .files import digest, read_json, sha256_file, sha256_folder, write_json
 from .settings import LratError, project_root
 
 # %% ../../nbs/core/stages.ipynb #df64b26d
+_READ_AND_WRITE = {f"lrat.core.{name}" for name in ("settings", "files", "rows", "names", "system_errors", "cli")} # They change no result
+
 def _imported(
     source, # Text of a module of this package
     package, # Name of its package, such as `lrat.mining`: exported code imports relatively
@@ -23,7 +25,7 @@ def _imported(
     "Names of the modules of this package that `source` imports"
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
     names = {resolve_name("." * node.level + node.module, package) for node in nodes}
-    return {name for name in names if name.startswith("lrat.")} - {"lrat.core.settings", "lrat.core.files", "lrat.core.cli"}
+    return {name for name in names if name.startswith("lrat.")} - _READ_AND_WRITE
 
 def _code(source):
     "The code of a module, without comments and docstrings: new words change no result"
@@ -75,32 +77,34 @@ def run_stage(
     inputs:dict[str, "Stage|Path|list"]|None=None, # Earlier stages and files, or lists of them, by argument name
     root:Path|None=None, # Folder that holds all stages; default `results/stages` of the project
     made_by:tuple[str,...]=(), # Modules of this package that do the work: they and what they import count, beside the function
+    addresses:dict|None=None, # Values that change no result, such as a server's URL; passed on, but not part of the key
+    counted:dict|None=None, # Values that change the result, and that the function finds at `addresses`; part of the key, but not passed on
 )->Stage:
     "The finished stage: found if the same was made before, else made now"
     root = Path(root or project_root()/"results"/"stages")
-    parameters, inputs = parameters or {}, inputs or {}
-    key = digest({"name": name, "function": function.__qualname__, "parameters": parameters,
+    parameters, inputs, addresses, counted = parameters or {}, inputs or {}, addresses or {}, counted or {}
+    key = digest({"name": name, "function": function.__qualname__, "parameters": parameters | counted,
                   "inputs": {k: _identity(v) for k, v in inputs.items()}, "code": [inspect.getsource(function), *(module_version(module) for module in made_by)]})
     folder = root/f"{name}-{key[:10]}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(root/f".{folder.name}.lock"):
-        if not (folder/"stage.json").is_file(): _make(folder, name, key, function, parameters, inputs)
+        if not (folder/"stage.json").is_file(): _make(folder, name, key, function, parameters, inputs, addresses, counted)
         done = read_json(folder/"stage.json")
         if done["key"] != key: raise LratError(f"{folder}: holds another stage; delete it and run again")
         return Stage(name, folder, key, done["seconds"])
 
-def _make(folder, name, key, function, parameters, inputs):
+def _make(folder, name, key, function, parameters, inputs, addresses, counted):
     print(f"{name}: running", file=sys.stderr, flush=True)
     attempt = folder/".seconds.json"
     before, start = read_json(attempt) if attempt.is_file() else 0, time.time()
-    try: function(out=folder, **{k: _folders(v) for k, v in inputs.items()}, **parameters)
+    try: function(out=folder, **{k: _folders(v) for k, v in inputs.items()}, **parameters, **addresses)
     except BaseException:
         write_json(attempt, round(before + time.time() - start, 1))
         raise
     seconds = round(before + time.time() - start, 1)
     attempt.unlink(missing_ok=True)
     write_json(folder/"stage.json", {"name": name, "key": key, "seconds": seconds, "peak_memory_mb": _peak_memory(),
-                                     "parameters": parameters, "inputs": {k: _identity(v) for k, v in inputs.items()}})
+                                     "parameters": parameters | counted, "inputs": {k: _identity(v) for k, v in inputs.items()}})
     print(f"{name}: done in {seconds:.0f} s", file=sys.stderr, flush=True)
 
 # %% ../../nbs/core/stages.ipynb #4b476242

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from ..core.settings import InputError, LratError, project_root
+from ..core.system_errors import os_problem
 from ..core.cli import require
 from ..core.files import sha256_file
 
@@ -126,8 +127,13 @@ def unpack(
 
 # %% ../../nbs/data/assets.ipynb #7e13c536
 def cache_folder()->Path:
-    "Where fetched and derived files are kept: `LRAT_CACHE`, or `data/cache` in the project"
-    return Path(os.environ["LRAT_CACHE"]).expanduser() if os.environ.get("LRAT_CACHE") else project_root()/"data"/"cache"
+    "Where fetched and derived files are kept: `LRAT_CACHE`, a checkout's own `data/cache`, or `lrat` in the user's cache"
+    if os.environ.get("LRAT_CACHE"): return Path(os.environ["LRAT_CACHE"]).expanduser().absolute()
+    root = project_root()
+    if (root/"data"/"cache").is_dir() and (root/"nbs"/"data"/"assets.ipynb").is_file(): return root/"data"/"cache"
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    try: return (Path(given) if given.startswith("/") else Path.home()/".cache")/"lrat"
+    except RuntimeError: raise LratError("this user has no home, so there is no place for a cache; name one with LRAT_CACHE") from None
 
 @contextlib.contextmanager
 def locked(
@@ -165,8 +171,8 @@ def fetch_asset(
             with locked(cache):
                 if not _is_complete(asset, folder): _fetch_locked(asset, folder, partial, download)
         except OSError as error:
-            raise LratError(f"{error.filename or cache}: asset {asset.name!r} could not be stored ({error.strerror or error}); "
-                            "make room or set LRAT_CACHE to another folder, and run the same command again") from error
+            raise LratError(f"asset {asset.name!r} could not be stored ({os_problem(error, error.filename or cache)}); "
+                            "or set LRAT_CACHE to another folder") from error
     return folder if asset.archive else folder/next(iter(asset.files))
 
 def _is_complete(asset, folder): return all((folder/file_name).is_file() for file_name in asset.files)
@@ -184,10 +190,16 @@ def _fetch_locked(asset, folder, partial, download):
     shutil.rmtree(partial, ignore_errors=True)
 
 # %% ../../nbs/data/assets.ipynb #2e6085a3
+def _snapshot(hub, repository, kind, patterns):
+    "Files of a hub's repository, in `LRAT_CACHE` where that is set and the hub's own cache lacks the repository"
+    theirs = Path(hub.constants.HF_HUB_CACHE)/f"{kind}s--{repository.replace('/', '--')}"
+    ours = {"cache_dir": cache_folder()/"hub"} if os.environ.get("LRAT_CACHE") and not theirs.is_dir() else {}
+    return Path(hub.snapshot_download(repository, repo_type=kind, allow_patterns=patterns, **ours))
+
 def _fetch_from_hub(name):
     hub = require("huggingface_hub", "dense")
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py"]
-    try: return Path(hub.snapshot_download(name, allow_patterns=patterns))
+    try: return _snapshot(hub, name, "model", patterns)
     except Exception as error: # The hub's client raises many kinds, those of its transport among them
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise LratError(f"model {name!r} could not be fetched from the hub ({reason}); give a folder that holds it, "
@@ -218,7 +230,7 @@ class HubData:
 HUB_DATA = {data.name: data for data in [
     HubData("infoseek-qa", "Lk123/InfoSeek", ("data/InfoSeekQA.jsonl",), None, 415_000_000, "Apache-2.0",
             "InfoSeekQA, of which the first 10,000 questions are asked to collect trajectories"),
-    HubData("wiki-25", "Lk123/wiki-25-512", ("*.jsonl", "*.parquet"), None, 18_500_000_000, "see its page",
+    HubData("wiki-25", "Lk123/wiki-25-512", ("*.jsonl", "*.parquet", "*.arrow"), None, 18_500_000_000, "see its page",
             "Wikipedia of 2025 in more than 11.2 million chunks of at most 512 tokens: the corpus of InfoSeek"),
     HubData("browsecomp-plus", "Tevatron/browsecomp-plus", ("data/test-*.parquet",), 830, 2_800_000_000, "MIT",
             "BrowseComp-Plus: questions, answers and judged documents, encrypted"),
@@ -233,7 +245,7 @@ def hub_download(
 )->Path: # A folder with its files
     "Download a data set with the hub's client; raises `LratError` where it cannot be obtained"
     hub = require("huggingface_hub", "dense")
-    try: return Path(hub.snapshot_download(data.repository, repo_type="dataset", allow_patterns=list(data.patterns)))
+    try: return _snapshot(hub, data.repository, "dataset", list(data.patterns))
     except Exception as error: # The hub's client raises many kinds, those of its transport among them
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise LratError(f"data set {data.name!r} ({data.repository}) could not be fetched from the hub ({reason}); connect to the "

@@ -21,6 +21,7 @@ from ..core.files import need, progress, read_jsonl, write_json, write_jsonl
 from .questions import Question, read_questions, write_qrels, write_questions
 from ..core.settings import InputError, LratError, project_root
 from ..core.cli import require
+from .tables import is_table
 
 # %% ../../nbs/data/published.ipynb #ca779b69
 def _one_line(text): return " ".join(text.split())
@@ -60,7 +61,7 @@ def _parquet_rows(path):
     return ((f"{path}, row {number}", row) for number, row in enumerate(rows, 1))
 
 def _rows(path):
-    if Path(path).suffix == ".parquet": return _parquet_rows(path)
+    if is_table(path): return _parquet_rows(path)
     return ((f"{path}:{number}", row) for number, row in read_jsonl(path))
 
 def read_browsecomp(

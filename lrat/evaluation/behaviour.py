@@ -49,7 +49,7 @@ def observe_trajectories(
     qrels:dict[str,dict[str,int]]|None=None, # Evidence documents of each question
     verdicts:str|Path|None=None, # Verdict file of these trajectories
     tokenizer:str|None="all-MiniLM-L6-v2", # Model whose tokenizer counts the reasoning; None leaves it uncounted
-    correct:Callable[[str,Trajectory],bool]=answer_is_correct, # Is the trajectory's answer the right one?
+    correct:Callable[[str,Trajectory],bool|None]=answer_is_correct, # Is the trajectory's answer the right one? None where that is not known
 )->list[Observed]:
     "Observe each trajectory of a folder that did not fail, streaming; the texts are not kept"
     answers = None if questions is None else {q.query_id: q.answer for q in questions}
@@ -59,7 +59,8 @@ def observe_trajectories(
         answer = run.answer if answers is None else answers.get(run.query_id)
         evidence = {d for d, grade in (qrels or {}).get(run.query_id, {}).items() if grade > 0}
         opened = tuple(_opened(b, evidence, said(run, b), encode) for b in run.browses())
-        found.append(Observed(run.name, float(correct(answer, run)) if answer else np.nan, bool(evidence), _actions(run), opened))
+        right = correct(answer, run) if answer else None # None where no verdict is there
+        found.append(Observed(run.name, np.nan if right is None else float(right), bool(evidence), _actions(run), opened))
     return found
 
 def _unjudged(run, browse): return "missing"

@@ -9,18 +9,21 @@ __all__ = ['ANSWER_JUDGES', 'write_scores', 'read_scores', 'success_bounds', 'de
 # %% ../../nbs/evaluation/command.ipynb #5dd77ba4
 import math, sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from fastcore.script import Param
-from ..core.files import need, read_jsonl, write_json, write_jsonl
+from ..core.files import need, output_lock, read_jsonl, write_json, write_jsonl
 from ..core.settings import InputError, LratError
 from ..data.questions import read_qrels, read_questions, read_trec_run
 from .browsecomp import browsecomp_summary, calibration_error, iterate_browsecomp, read_confidence, write_browsecomp
 from .scores import METRICS, ScoreTable, score_rankings, score_trajectories
 from .statistics import Comparison, compare, estimate, questions_needed
 from ..judging.answers import JUDGE_SAMPLING, AnswerJudge, answer_is_correct, answer_prompt, judge_answers, read_answer_verdicts
-from ..llm.client import ChatModel
+from ..llm.client import read_wire
+from ..llm.credentials import read_credentials
+from ..llm.models import find_model, open_model
 
 # %% ../../nbs/evaluation/command.ipynb #0d4cf4b9
 def write_scores(
@@ -115,13 +118,15 @@ def _ask_model(judge, trajectories, questions, verdicts, errors):
     print(f"{verdicts}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     if missing := counts["unreadable"] + counts["failed"]: errors.append(f"{verdicts}: {missing} answers have no verdict; run the same command again to ask for them")
 
-def _answer_judge(name, endpoint, model, sampling, prompt, concurrency):
+def _answer_judge(name, endpoint, model, sampling, prompt, concurrency, leave_out=None, rename=None, headers="", models=""):
     "The model that reads answers; None for the rule. Raises `LratError` where an option is unknown or missing"
     if name not in ANSWER_JUDGES: raise LratError(f"unknown --answer_judge {name!r}; choose one of: {', '.join(ANSWER_JUDGES)}")
     if name == "rule": return None
-    if not endpoint: raise LratError("--answer_judge model needs --endpoint URL; name an OpenAI-compatible server")
+    if not endpoint and not models: raise LratError("--answer_judge model needs --endpoint URL, or --models FILE; name an OpenAI-compatible server")
     if sampling not in JUDGE_SAMPLING: raise LratError(f"unknown --sampling {sampling!r}; choose one of: {', '.join(JUDGE_SAMPLING)}")
-    return AnswerJudge(ChatModel(endpoint, model, JUDGE_SAMPLING[sampling]), answer_prompt(prompt), concurrency)
+    entry, given = find_model(models, model, endpoint), read_credentials(headers=headers) if headers else None
+    client = open_model(model, endpoint, JUDGE_SAMPLING[sampling], entry, read_wire(leave_out, rename), given)
+    return AnswerJudge(client, answer_prompt(prompt), entry and entry.concurrency or concurrency)
 
 # %% ../../nbs/evaluation/command.ipynb #ec69b0ac
 def _score_ranking(run, qrels, out, resamples, seed):
@@ -146,8 +151,12 @@ def eval_command(
     out:str=None, # Score file to write: JSON lines, one for each question
     answer_judge:Param("Who says that an answer is right: " + "; ".join(f"{name}: {what}" for name, what in ANSWER_JUDGES.items()), str)="rule",
     model:str="", # The model's name behind --endpoint
+    models:str="", # File of models by name, of which --model is one; in place of --endpoint
     endpoint:str="", # URL of an OpenAI-compatible server
     sampling:Param(f"Sampling of the model: {' or '.join(JUDGE_SAMPLING)}", str)="lrat",
+    leave_out:Param("Fields of a request that the server does not take", str, nargs="+")=None,
+    rename:Param("Fields that the server knows by another name, such as max_tokens=max_completion_tokens", str, nargs="+")=None,
+    headers:str="", # File of headers and query parameters that the server wants, one a line: 'Name: value' or '?name=value'
     prompt:str="answer_judge", # A prompt of the package, or a text file
     verdicts:str=None, # Verdicts on the answers, by which they are scored; the model's are written there (default OUT.verdicts.jsonl)
     concurrency:int=8, # Requests sent to the model concurrently
@@ -161,11 +170,12 @@ def eval_command(
     if browsecomp: print(f"{browsecomp}: {write_browsecomp(iterate_browsecomp(trajectories), browsecomp)} trajectories")
     if browsecomp and not questions: return
     if not questions: raise LratError(f"{trajectories}: give --questions FILE; the questions asked are the denominator")
-    judge, errors = _answer_judge(answer_judge, endpoint, model, sampling, prompt, concurrency), []
+    judge, errors = _answer_judge(answer_judge, endpoint, model, sampling, prompt, concurrency, leave_out, rename, headers, models), []
     if judge and not (out or verdicts): raise LratError("--answer_judge model needs --out or --verdicts FILE; the model's verdicts are kept")
     if judge: verdicts = verdicts or f"{out}.verdicts.jsonl"
-    table = _score_folder(trajectories, questions, qrels, judge, verdicts, errors)
-    if out: write_scores(out, table)
+    with output_lock(out or verdicts, "evaluation") if judge or out else nullcontext():
+        table = _score_folder(trajectories, questions, qrels, judge, verdicts, errors)
+        if out: write_scores(out, table)
     if leaderboard: write_json(leaderboard, browsecomp_summary(table, iterate_browsecomp(trajectories)))
     for line in describe_scores(table, resamples, seed): print(line)
     if table.stranger:

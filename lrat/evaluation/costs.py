@@ -8,7 +8,7 @@ __all__ = ['COSTS', 'is_scripted', 'trajectory_cost', 'Costs', 'trajectory_costs
            'costs_command']
 
 # %% ../../nbs/evaluation/costs.ipynb #d4e8b3df
-import json, math, re
+import math, re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.script import Param
 from ..agents.scripted import PERSONAS
-from ..core.files import need, progress, read_json, read_jsonl, write_jsonl
+from ..core.files import need, parse_object, progress, read_json, read_jsonl, write_jsonl
 from ..core.settings import LratError, project_root
 from .browsecomp import iterate_browsecomp
 from .prices import Prices, read_prices
@@ -117,7 +117,7 @@ def _verdict_cost(row, prices):
     named = _MODEL_JUDGE.fullmatch(str(row.get("judge", "")))
     said = row["verdict"] not in ("undecided", "no-answer") or {"usage", "error", "trouble"} & row.keys() # Older files say trouble
     if not named or not said: return ("rule", "", *[math.nan] * len(COSTS))
-    model, usage = str(json.loads(named[1]).get("model", "not named")), row.get("usage")
+    model, usage = str(parse_object(named[1], f"the judge {row['judge']!r:.80}").get("model", "not named")), row.get("usage")
     asked = Trajectory("", None, "", [], metadata={"model": model} | ({"usage": {"requests": 1, **usage}} if isinstance(usage, dict) else {}))
     return ("judge", model, *(trajectory_cost(asked, prices) | {"tool_calls": math.nan}).values())
 

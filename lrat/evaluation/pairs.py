@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from ..core.cli import require
-from ..core.files import open_atomic, progress, read_jsonl
+from ..core.files import open_atomic, progress
 from ..core.settings import InputError, LratError
 from ..data.questions import Question
+from ..data.sources import source_rows
 from .statistics import Estimate, wilson_interval
 from ..trajectories.trajectory import trajectory_name
 
@@ -60,8 +61,7 @@ def read_pairs(
     columns = PairColumns(judged=None if qrels is None else [0, 0], evaluated=None if against_qrels is None else [0, 0])
     judged = {trajectory_name(query_id): {d for d, grade in row.items() if grade > 0} for query_id, row in (qrels or {}).items()}
     evaluated = {d for row in (against_qrels or {}).values() for d, grade in row.items() if grade > 0}
-    for number, row in progress(read_jsonl(path), "counting pairs"):
-        where = f"{path}:{number}"
+    for where, row in progress(source_rows(path), "counting pairs"):
         if not {"query", "pos", "neg"} <= row.keys(): raise InputError(f"{where}: is not a training pair; it must have query, pos and neg")
         if not isinstance(row["query"], str) or not all(isinstance(row[name], list) for name in ("pos", "neg")):
             raise InputError(f"{where}: is not a training pair; query must be text, pos and neg lists")

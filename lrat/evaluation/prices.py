@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from ..core.files import read_lines
 from ..core.settings import InputError
+from ..llm.models import read_models
 
 # %% ../../nbs/evaluation/prices.ipynb #e515b75f
 @dataclass(frozen=True)
@@ -25,10 +26,18 @@ def _price(text, where):
     if not 0 <= price < math.inf: raise InputError(f"{where}: the price {text!r} is not a number of at least 0; write it like 0.25")
     return price
 
+def _prices_of_models(path):
+    "The prices in a file of models, by the models' ids"
+    entries = [entry for entry in read_models(path).values() if entry.price]
+    currencies = sorted({entry.price["currency"] for entry in entries})
+    if len(currencies) != 1: raise InputError(f"{path}: holds prices in {', '.join(currencies) or 'no currency'}; give models a price, all in one currency")
+    return Prices(currencies[0], {entry.model or entry.name: (float(entry.price["input"]), float(entry.price["output"])) for entry in entries})
+
 def read_prices(
-    path:str|Path, # Lines of model, price of a million tokens read, price of a million written, currency
+    path:str|Path, # Lines of model, price of a million tokens read, price of a million written, currency; or a file of models (.yaml)
 )->Prices:
     "Read a price table; raises `InputError` naming file and line"
+    if Path(path).suffix in (".yaml", ".yml"): return _prices_of_models(path)
     models, currencies = {}, {}
     for number, line in read_lines(path):
         where, columns = f"{path}:{number}", [column.strip() for column in line.split("\t")]

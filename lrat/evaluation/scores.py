@@ -15,8 +15,9 @@ import numpy as np
 from ..core.cli import require
 from ..core.files import progress
 from ..core.settings import InputError, LratError
-from ..data.questions import Question
+from ..data.questions import Question, whole_grades
 from ..judging.answers import answer_is_correct
+from ..retrieval.retriever import best_hits
 from ..trajectories.trajectory import Trajectory, iterate_trajectories
 
 # %% ../../nbs/evaluation/19_scores.ipynb #610008e1
@@ -76,6 +77,7 @@ class ScoreTable:
         kinds = Counter(s.partition(":")[0] if s.startswith(("failed", "missing", "unjudged")) else "scored" for s in self.statuses)
         parts = [f"{len(self.query_ids)} questions asked", f"{kinds['scored'] + kinds['unjudged']} scored"]
         if kinds["missing"]: parts.append(f"{kinds['missing']} missing (they count as wrong)")
+        if stopped := sum(s.startswith("stopped") for s in self.statuses): parts.append(f"{stopped} stopped by the agent's own failure (they count as wrong)")
         if kinds["failed"]: parts.append(f"{kinds['failed']} failed (left out; collect again to retry them)")
         if kinds["unjudged"]: parts.append(f"{kinds['unjudged']} answers without a verdict (not counted as wrong; see the bounds of success)")
         for name, lack in (("success", "right answer"), ("evidence_recall", "judged evidence")):
@@ -144,15 +146,20 @@ def score_rankings(
     qrels:dict[str,dict[str,int]], # Relevant documents of each query; its queries are the denominator
     cutoffs:tuple[int,...]=CUTOFFS, # Depths at which recall is measured
 )->ScoreTable:
-    "Recall at each cutoff, reciprocal rank and nDCG@10 of each query that has a relevant document"
+    "Recall at each cutoff, reciprocal rank and nDCG@10 of each query that has a relevant document; equal scores are ordered by docid"
     ir_measures = require("ir_measures", "evaluation")
     wanted = {f"recall_at_{k}": f"R@{k}" for k in cutoffs} | {"mrr": "RR", "ndcg_at_10": "nDCG@10"}
-    judged = {query: grades for query, grades in qrels.items() if any(g > 0 for g in grades.values())}
+    judged = whole_grades({query: grades for query, grades in qrels.items() if any(g > 0 for g in grades.values())})
     names = {str(ir_measures.parse_measure(text)): metric for metric, text in wanted.items()}
     row = {query: number for number, query in enumerate(judged)}
     values = {metric: np.zeros(len(judged)) for metric in wanted}
-    asked = {query: hits for query, hits in rankings.items() if query in judged and hits}
+    asked = {query: _ranks(hits) for query, hits in rankings.items() if query in judged and hits}
     measures = [ir_measures.parse_measure(text) for text in wanted.values()]
     for score in ir_measures.iter_calc(measures, judged, asked) if asked else ():
         values[names[str(score.measure)]][row[score.query_id]] = score.value
     return ScoreTable(tuple(judged), tuple("completed" if q in asked else "missing" for q in judged), values)
+
+def _ranks(hits):
+    "Ranks in place of scores, so that equal scores stand as an agent sees them; trec_eval would turn them round"
+    best = best_hits(hits.items(), len(hits))
+    return {hit.docid: float(len(best) - n) for n, hit in enumerate(best)}

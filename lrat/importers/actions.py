@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from .chat import session_id_of
 from .formats import LogFormat, value_reader
 from .report import ImportReport
-from .sessions import Event, Session
+from .sessions import ANSWER_TOOLS, Event, Session
 from .results import parse_json
 
-# %% ../../nbs/importers/actions.ipynb #10ac4e92
+# %% ../../nbs/importers/actions.ipynb #7badb24a
 _FIELDS = {"action": ("action", "tool", "tool_name", "function"), "arguments": ("args", "arguments", "action_input", "tool_input", "parameters", "input", "params"),
            "observation": ("observation", "output", "result", "response"), "thought": ("thought", "reasoning", "thinking"),
            "hits": ("hit_ids", "hits", "retrieved_ids", "docids")}
-_ANSWERS, _OPENS = ("answer", "final_answer", "finish", "submit", "final"), ("fetch", "open", "read")
+_SEARCHED, _OPENS = {"query", "queries", "q"}, ("fetch", "open", "read")
 _LINE = re.compile(r"^[ \t]*\d+[.:)]?[ \t]+(\S+)[ \t]+['\"]", re.MULTILINE) # 1  d9  'Title'
 
 def _field(row, name): return next((row[one] for one in _FIELDS[name] if row.get(one) is not None), None)
@@ -41,18 +41,20 @@ def action_events(
     "What was thought, done and observed"
     name, arguments, seen = _field(row, "action"), parse_json(_field(row, "arguments")), _field(row, "observation")
     if isinstance(thought := _field(row, "thought"), str): yield Event("thought", thought)
-    if name.lower() in _ANSWERS:
+    if name.lower() in ANSWER_TOOLS:
         said = next(iter(arguments.values()), "") if isinstance(arguments, dict) else arguments
         yield Event("text", said or seen)
         return
     if name in _OPENS and isinstance(arguments, dict) and (docid := next((arguments[one] for one in ("doc", "docid", "doc_id", "id") if one in arguments), None)):
         name, arguments = "get_document", {"docid": docid}
+    elif (read := _ids(row.get("read_ids"))) and not (isinstance(arguments, dict) and _SEARCHED & arguments.keys()): # It names what it opened by another name
+        name, arguments = "get_document", {"docid": read[0] if len(read) == 1 else list(read)}
     elif not isinstance(arguments, dict): arguments = {"query": arguments}
     yield Event("call", arguments, name, f"action {number}")
     docids = _ids(_field(row, "hits")) or (tuple(dict.fromkeys(_LINE.findall(seen))) if isinstance(seen, str) else ())
     if seen is not None: yield Event("result", seen, None, f"action {number}", docids=docids)
 
-# %% ../../nbs/importers/actions.ipynb #495a7a3f
+# %% ../../nbs/importers/actions.ipynb #284c5f7c
 _LISTS = ("trajectory", "steps", "actions", "history", "trace", "intermediate_steps")
 
 def _actions(value):
@@ -84,12 +86,14 @@ def action_sessions(
         if is_action_row(row): events += action_events(row, number)
         else: report.add("an entry that is not an action", where, row)
     events = _with_hits(events, value.get("hit_ids"), where, report)
-    opened = {str(event.value["docid"]) for event in events if event.kind == "call" and isinstance(event.value, dict) and "docid" in event.value}
-    for docid in _ids(value.get("read_ids")):
+    values = [event.value["docid"] for event in events if event.kind == "call" and isinstance(event.value, dict) and "docid" in event.value]
+    opened = {str(docid) for one in values for docid in (one if isinstance(one, list) else [one])}
+    for docid in dict.fromkeys(docid for row in [value, *rows] if isinstance(row, dict) for docid in _ids(row.get("read_ids"))):
         if docid not in opened: report.add("a document that was read, but that no action opens", where, docid)
     asked = next((value[name] for name in ("question", "query", "task", "input") if isinstance(value.get(name), str)), None)
     said = next((value[name] for name in ("final_answer", "prediction", "answer") if isinstance(value.get(name), str)), None)
     if said and not any(event.kind == "text" for event in events): events.append(Event("text", said))
     yield Session(where, [Event("user", asked), *events] if asked else events, session_id_of(value))
 
-FORMATS = (LogFormat("react", "lists of actions with what was observed", lambda value: _actions(value) is not None, value_reader(action_sessions), priority=-2),)
+FORMATS = (LogFormat("react", "lists of actions with what was observed", lambda value: _actions(value) is not None, value_reader(action_sessions), priority=-2,
+                     marks="a list of actions, each with its arguments or its observation (ReAct, SkimSearchAgent)"),)

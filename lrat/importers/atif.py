@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['FORMATS', 'step_events', 'atif_sessions']
 
-# %% ../../nbs/importers/atif.ipynb #0342d653
+# %% ../../nbs/importers/atif.ipynb #c28cd3cb
 from collections.abc import Iterator
-from .chat import content_text
 from .formats import LogFormat, value_reader
 from .report import ImportReport
 from .sessions import Event, Session
 from .results import unwrap
+from ..llm.thinking import content_text
 
 # %% ../../nbs/importers/atif.ipynb #c7f540a3
 _SOURCES = {"agent": "text", "user": "user", "system": "system"}
@@ -39,7 +39,7 @@ def step_events(
         if result.get("source_call_id") is None and not known: report.add("an observation without a call", where, result.get("content"))
         else: yield Event("result", content, None, result.get("source_call_id"))
 
-# %% ../../nbs/importers/atif.ipynb #74b50aad
+# %% ../../nbs/importers/atif.ipynb #6f56d52d
 def atif_sessions(
     value, # A value of the log
     where:str, # "file:line"
@@ -65,4 +65,5 @@ def atif_sessions(
 
 def _is_atif(value): return str(value.get("schema_version", "")).startswith("ATIF")
 
-FORMATS = (LogFormat("atif", "ATIF trajectories, as Harbor writes them", _is_atif, value_reader(atif_sessions)),)
+FORMATS = (LogFormat("atif", "ATIF trajectories, as Harbor writes them", _is_atif, value_reader(atif_sessions),
+                     marks="a `schema_version` that begins with ATIF"),)

@@ -7,7 +7,7 @@ __all__ = ['SILENT_TYPES', 'FORMATS', 'line_events', 'claude_sessions']
 
 # %% ../../nbs/importers/claude_code.ipynb #68c4a110
 from collections.abc import Iterable, Iterator
-from .chat import message_events
+from .messages import message_events
 from .formats import LogFormat, stream_reader
 from .report import ImportReport, skip_unreadable
 from .sessions import Event, Session
@@ -37,7 +37,7 @@ def line_events(
     urls = _found_urls(row)
     return [Event(e.kind, e.value, e.tool, e.call_id, e.failed, urls) if e.kind == "result" and urls else e for e in message_events(message, where, report)]
 
-# %% ../../nbs/importers/claude_code.ipynb #61c62993
+# %% ../../nbs/importers/claude_code.ipynb #6d3d3a66
 def _pieces(values, report):
     chains = {} # Side chains by the ids of their lines, for versions that name no agent
     for where, row in values:
@@ -74,4 +74,5 @@ def claude_sessions(
 
 def _is_line(value): return "type" in value and ("sessionId" in value and "message" in value or value["type"] == "summary" and "leafUuid" in value)
 
-FORMATS = (LogFormat("claude-code", "sessions of Claude Code", _is_line, stream_reader(claude_sessions), priority=1),)
+FORMATS = (LogFormat("claude-code", "sessions of Claude Code", _is_line, stream_reader(claude_sessions), priority=1,
+                     marks="lines with a `sessionId` and a `message`"),)

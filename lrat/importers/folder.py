@@ -7,11 +7,13 @@ __all__ = ['is_continuation', 'TrajectoryFolder']
 
 # %% ../../nbs/importers/folder.ipynb #1d05deed
 import dataclasses
+from collections import Counter
+from itertools import chain, count
 from pathlib import Path
-from ..core.files import digest, to_json
+from ..core.files import to_json
 from ..core.settings import InputError
 from .report import ImportReport
-from ..trajectories.trajectory import Trajectory, read_trajectory, trajectory_name, write_trajectory
+from ..trajectories.trajectory import DIALECTS, SEARCH_TOOLS, Trajectory, read_trajectory, trajectory_name, write_trajectory
 
 # %% ../../nbs/importers/folder.ipynb #63ca76f5
 def is_continuation(
@@ -25,22 +27,19 @@ def is_continuation(
 
 def _call(step): return step.type, step.tool_name, step.arguments
 
-def _query_id(where, run, taken, report):
+def _query_id(where, run, is_taken, report):
     "The id of a session; one that is made up names its position in the log"
     found = run.query_id
     if not found:
         name, _, line = where.rpartition(":")
         made = f"{name.removesuffix(Path(name).suffix)}-{line}"
-        found = next(i for i in (made, *(f"{made}-{n}" for n in range(2, len(taken) + 3))) if i not in taken)
+        found = next(name for name in chain([made], (f"{made}-{n}" for n in count(2))) if not is_taken(name))
         report.add("a session without an id, named after its position", where, found)
-    if len(trajectory_name(found).encode()) > 200:
-        found = f"{found[:40]}-{digest(found)[:16]}"
-        report.add("an id that is too long for a file name, shortened", where, found)
     return found
 
 # %% ../../nbs/importers/folder.ipynb #343822d7
 def _written(path):
-    try: return read_trajectory(path)
+    try: return read_trajectory(path) if path.is_file() else None
     except InputError: return None
 
 def _as_read(run):
@@ -49,12 +48,12 @@ def _as_read(run):
                                            for s in run.steps])
 
 def _may_replace(folder, where, run, before):
-    first, kept, report = folder.positions.get(run.query_id), run.steps == before.steps or is_continuation(before, run), folder.report
-    if first is None: # Written by an earlier import, or from another source
-        made = before.metadata.get("imported") or {}
-        ours = (made.get("form"), str(made.get("place")).rpartition(":")[0]) == (folder.form, where.rpartition(":")[0])
+    kept, report, made = run.steps == before.steps or is_continuation(before, run), folder.report, before.metadata.get("imported") or {}
+    first = made.get("place")
+    if not folder.is_seen(run.query_id): # Written by an earlier import, or from another source
+        ours = (made.get("form"), str(first).rpartition(":")[0]) == (folder.form, where.rpartition(":")[0])
         if not ours: report.add("an id that another source has in this folder, left out", where, f"{run.name}.json")
-        elif kept and len(run.steps) < len(before.steps): folder.count(where, before) # The longer one comes later in this log
+        elif kept and len(run.steps) < len(before.steps): folder.count(before) # The longer one comes later in this log
         return ours and not (kept and len(run.steps) < len(before.steps))
     if kept or is_continuation(run, before): report.add("a session that was logged twice, the longer one is kept", where, f"as {first}")
     else: report.add("two sessions with one id, the first is kept", where, f"{run.query_id!r} is the id of {first}, give each its own")
@@ -69,24 +68,41 @@ class TrajectoryFolder:
         report:ImportReport, # Takes what is left out
     ):
         self.out, self.form, self.report = out, form, report
-        self.positions, self.counts = {}, {} # By query id: "file:line", and numbers of searches, opened documents and calls
+        self.counts, self._seen = Counter(), set() # Of what; hashes of query ids, since a log may have millions
+
+    def is_seen(self, query_id:str)->bool:
+        "Did this import meet a session of that id?"
+        return hash(query_id) in self._seen
 
     def add(self,
         where:str, # "file:line" of the session
         run:Trajectory, # What the reader made of it
     ):
         "Write a trajectory, unless it is there already or its id belongs to another session"
-        run.query_id = _query_id(where, run, self.positions, self.report)
+        run.query_id = _query_id(where, run, self.is_seen, self.report)
         run.metadata = run.metadata | {"imported": {"form": self.form, "place": where}}
         run.name = trajectory_name(run.query_id)
         before = _written(self.out/f"{run.name}.json")
         if before is not None and not _may_replace(self, where, run, before): return
         if before is None or dataclasses.asdict(before) != dataclasses.asdict(_as_read(run)):
-            try: write_trajectory(self.out, run)
+            try: write_trajectory(self.out, run, sync=False) # The log is still there, so the next import writes what a power cut took
             except ValueError as error: return self.report.add("a session with characters that cannot be written", where, str(error))
-        self.count(where, run)
+            if not self.is_seen(run.query_id): self.counts["added" if before is None else "continued"] += 1
+        self.count(run, before)
 
-    def count(self, where:str, run:Trajectory):
-        "Count a trajectory that this import made, now or earlier"
-        self.positions.setdefault(run.query_id, where)
-        self.counts[run.query_id] = len(run.searches()), len(run.browses()), sum(step.type == "tool_call" for step in run.steps)
+    def count(self,
+        run:Trajectory, # That this import made, now or earlier
+        before:Trajectory|None=None, # What it replaces
+    ):
+        "Count a trajectory in place of an earlier state of it"
+        if before is not None and self.is_seen(run.query_id): self.counts.subtract(_numbers(before))
+        self._seen.add(hash(run.query_id))
+        self.counts.update(_numbers(run))
+
+# %% ../../nbs/importers/folder.ipynb #f01de001
+def _numbers(run):
+    "What the manifest counts of a trajectory"
+    called = [step for step in run.steps if step.type == "tool_call"]
+    searches = sum(any(dialect.queries(step) for dialect in DIALECTS) for step in called if step.tool_name in SEARCH_TOOLS)
+    opened = sum(len(DIALECTS[0].docids(step)) for step in called)
+    return {"runs": 1, "searches": searches, "browses": opened, "calls": len(called), "runs_with_search": int(searches > 0)}

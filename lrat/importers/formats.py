@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ENTRY_POINTS', 'LogFormat', 'stream_reader', 'value_reader', 'format_names', 'log_format', 'recognise', 'find_format',
-           'preview']
+           'formats_table', 'preview']
 
 # %% ../../nbs/importers/formats.ipynb #30df7a14
 import functools, importlib, pkgutil
@@ -16,31 +16,34 @@ from pathlib import Path
 from ..core.plugins import installed, load_installed
 from ..core.files import progress
 from ..core.settings import InputError, LratError
+from .guess import GuessedTools, look_first, tools_table
 from .report import ImportReport, skip_unreadable
 from .sessions import Session, steps_table, to_trajectory
 from .tools import TOOLS, Tool
 from .values import source_values
 
-# %% ../../nbs/importers/formats.ipynb #2d744b42
+# %% ../../nbs/importers/formats.ipynb #bee30a13
 @dataclass(frozen=True)
 class LogFormat:
     "A format of logs"
     name:str # As `--form` takes it
     description:str # What a log of this format holds, in a few words
     recognises:Callable[[dict], bool] # Is this value of a log, or this entry of a list, of the format?
-    read:Callable|None=None # Path, tools, report, counter of other tools -> pairs of "file:line" and `Trajectory`
+    read:Callable|None=None # Path, tools, report, counter of calls by tool and kind -> pairs of "file:line" and `Trajectory`
     convert:Callable[[Path, Path], str]|None=None # In place of `read`, for files that hold no sessions: file and folder -> what was written
     priority:int=0 # Of two formats that recognise one value, the higher is taken
     suffix:str="" # Only files with this ending are recognised; empty for any
+    marks:str="" # What it is recognised by, for people
 
 # %% ../../nbs/importers/formats.ipynb #3e6c13c8
 def stream_reader(
     sessions:Callable[[Iterator, ImportReport], Iterator[Session]], # Pairs of "file:line" and value, report -> sessions
 )->Callable:
     "The `read` of a format whose sessions are spread over the values of a log"
-    def read(source, tools, report, other_tools):
-        for session in sessions(progress(source_values(source, report), "importing"), report):
-            build = lambda session, where, report: [to_trajectory(session, tools, report, other_tools)]
+    def read(source, tools, report, calls):
+        def unread(session): return skip_unreadable(lambda *one: [to_trajectory(session, {})], session, session.where, ImportReport())
+        for session in look_first(sessions(progress(source_values(source, report), "importing", source=source), report), tools, unread):
+            build = lambda session, where, report: [to_trajectory(session, tools, report, calls)]
             yield from ((session.where, run) for run in skip_unreadable(build, session, session.where, report) if run)
     return read
 
@@ -106,14 +109,21 @@ def find_format(
     problem = next((f" ({lines[0]})" for lines in report.examples.values()), "") if first is None else ""
     raise InputError(f"{source}: no log format is recognised in it{problem}; name it with --form, one of: {', '.join(format_names())}")
 
+# %% ../../nbs/importers/formats.ipynb #33fc6a42
+def formats_table()->str:
+    "Name, content and marks of each format, as a Markdown table"
+    known = [log_format(name) for name in format_names()]
+    return "\n".join(["| `--form` | holds | recognised by |", "|---|---|---|", *(f"| {one.name} | {one.description} | {one.marks} |" for one in known)])
+
 # %% ../../nbs/importers/formats.ipynb #eb898822
 def preview(
     source:str|Path, # A log, or a folder of logs
     form:str|None=None, # Name of its format; None to recognise it
-    tools:dict[str,Tool]=TOOLS, # What each tool does
+    tools:dict[str,Tool]=TOOLS, # What each tool does; `GuessedTools` are shown as a table
     count:int=1, # Trajectories that are shown
 )->str:
     "The format of a log and the steps of its first trajectories, as text; nothing is written"
     found = find_format(source, form)
-    made = islice(found.read(Path(source), tools, ImportReport(), Counter()), count) if found.read else []
-    return "\n\n".join([f"{found.description} ({found.name})", *(steps_table(run) for _, run in made)])
+    made = list(islice(found.read(Path(source), tools, ImportReport(), Counter()), count)) if found.read else []
+    table = [tools_table(tools)] if isinstance(tools, GuessedTools) and tools.uses else []
+    return "\n\n".join([f"{found.description} ({found.name})", *table, *(steps_table(run) for _, run in made)])

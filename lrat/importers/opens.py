@@ -67,7 +67,7 @@ UNREADABLE = "a search that returned results in which no docid can be read"
 def _search_seen(seen, steps, tool, output, docids, failed, note):
     "Take in what a search showed, and report what cannot be read in it"
     output = unwrap(output)
-    listing = read_listing(output, tool.results, tool.pattern)
+    listing = read_listing(output, tool.results, tool.pattern, tool.docid)
     for _ in range(listing.unnamed if listing.docids else 0): note("a result without a docid", output)
     if len(steps) > 1: listing.numbers = {} # Each list may count from 1
     seen.add(listing, output)

@@ -5,16 +5,19 @@
 # %% auto #0
 __all__ = ['FORMATS', 'nest_attributes', 'spans_of', 'span_node', 'span_sessions']
 
-# %% ../../nbs/importers/opentelemetry.ipynb #24ad3b70
+# %% ../../nbs/importers/opentelemetry.ipynb #3c34ac1e
 import re
 from collections.abc import Iterable, Iterator
-from .chat import ROLES, content_text, message_events
+from .chat import with_question
 from .formats import LogFormat, stream_reader
+from .langsmith import tool_arguments
+from .messages import message_events
 from .report import ImportReport, skip_unreadable
 from .sessions import Event, Session
 from .span_exports import otlp_resources, exported_spans, holds_spans, plain_attributes
 from .results import parse_json, values_at
 from .traces import Node, group_pieces, trace_events
+from ..llm.thinking import content_text
 
 # %% ../../nbs/importers/opentelemetry.ipynb #bb274c30
 def nest_attributes(
@@ -59,22 +62,13 @@ def _with_ids(spans, where, report):
         if span["traceId"]: yield {**span, "traceId": str(span["traceId"])}
         else: report.add("a span without a trace id", where, span["name"])
 
-# %% ../../nbs/importers/opentelemetry.ipynb #6b95336a
-def _parts_events(messages, where, report):
+# %% ../../nbs/importers/opentelemetry.ipynb #9b62096d
+def _each_message(messages, where, report):
     "OpenTelemetry: messages of parts"
-    for message in messages if isinstance(messages, list) else []:
-        if not isinstance(message, dict) or not isinstance(message.get("parts"), list):
-            if isinstance(message, dict): yield from message_events(message, where, report)
-            continue
-        role = ROLES.get(message.get("role"))
-        if role is None: report.add("a message with an unknown role", where, message); continue
-        for part in message["parts"]:
-            kind, content = part.get("type"), part.get("content")
-            if kind == "text": yield Event("text" if role == "assistant" else "user" if role == "tool" else role, content)
-            elif kind == "reasoning": yield Event("thought", content)
-            elif kind == "tool_call": yield Event("call", part.get("arguments"), part.get("name"), part.get("id"))
-            elif kind == "tool_call_response": yield Event("result", part.get("response", part.get("result")), None, part.get("id"))
-            else: report.add(f"a content part of unknown type {kind!r}", where, part)
+    if not isinstance(messages, list): report.add("messages of a span that are not a list", where, messages); return
+    for message in messages: yield from message_events(message, where, report)
+
+_TOLD = ("tool-call", "tool-response") # smolagents: calls and observations as texts, which the output and the spans of the tools hold as well
 
 def _inference_message(row):
     "OpenInference: a message from numbered attributes, as a chat message"
@@ -90,7 +84,7 @@ def _numbered_message(row):
     return {"role": "assistant", **row, "tool_calls": calls, "content": parse_json(row.get("content"))
             if isinstance(parse_json(row.get("content")), list) and row.get("role") != "tool" else row.get("content")}
 
-# %% ../../nbs/importers/opentelemetry.ipynb #be2779c4
+# %% ../../nbs/importers/opentelemetry.ipynb #242c158e
 def _event_message(event):
     "OpenTelemetry before 1.37: one message for each event"
     row = {"role": event["name"].split(".")[1], **event["attributes"]}
@@ -108,8 +102,10 @@ def _span_messages(span, where, report):
         found = []
         for attributes in sources:
             rows = nest_attributes(attributes, spread), nest_attributes(attributes, numbered)
-            if new in attributes: found += _parts_events(parse_json(attributes[new]), where, report)
-            elif isinstance(rows[0], list): found += [e for row in rows[0] for e in message_events(_inference_message(row), where, report)]
+            if new in attributes: found += _each_message(parse_json(attributes[new]), where, report)
+            elif isinstance(rows[0], list):
+                said = [row for row in map(_inference_message, rows[0]) if row.get("role") not in _TOLD]
+                found += [e for row in said for e in message_events(row, where, report)]
             elif isinstance(rows[1], list): found += [e for row in rows[1] for e in message_events(_numbered_message(row), where, report)]
         both.append(found)
     for event in span["events"]:
@@ -120,30 +116,40 @@ def _span_messages(span, where, report):
     if instructions: both[0].insert(0, Event("system", instructions))
     return both
 
-# %% ../../nbs/importers/opentelemetry.ipynb #37972086
+# %% ../../nbs/importers/opentelemetry.ipynb #6ec2d7af
 _OPERATIONS = {"chat": "model", "text_completion": "model", "generate_content": "model", "execute_tool": "tool", "retrieval": "retriever",
                "LLM": "model", "TOOL": "tool", "RETRIEVER": "retriever"}
+_OTHERS = {"create_agent", "invoke_agent", "invoke_workflow", "embeddings", "plan", "AGENT", "CHAIN", "EMBEDDING", "RERANKER", "GUARDRAIL", "EVALUATOR", "PROMPT", "UNKNOWN"}
+
+def _parameters(value):
+    "Names of the parameters in a schema of a tool; empty where the value is not a schema"
+    value = parse_json(value)
+    if isinstance(value, dict) and isinstance(value.get("properties"), dict): value = value["properties"]
+    return tuple(value) if isinstance(value, dict) and value and all(isinstance(one, dict) and one.keys() & {"type", "description"} for one in value.values()) else ()
 
 def _tool(span):
     "Name, arguments, result and id of a tool's span"
     a = span["attributes"]
     name = a.get("gen_ai.tool.name") or a.get("tool.name") or span.get("name", "").removeprefix("execute_tool ")
-    arguments = next((a[k] for k in ("gen_ai.tool.call.arguments", "tool.parameters", "input.value") if k in a), None)
-    if isinstance(arguments, str) and isinstance(parse_json(arguments), str): arguments = {"input": arguments}
+    names = _parameters(a.get("tool.parameters"))
+    arguments = next((a[k] for k in ("gen_ai.tool.call.arguments", *(() if names else ("tool.parameters",)), "input.value") if k in a), None)
     result = next((a[k] for k in ("gen_ai.tool.call.result", "output.value") if k in a), None)
-    return dict(tool=name, arguments=arguments, result=result, call_id=a.get("gen_ai.tool.call.id") or a.get("tool_call.id"))
+    own, message = a.get("gen_ai.tool.call.id") or a.get("tool_call.id"), parse_json(result)
+    if isinstance(message, dict) and message.get("type") == "tool" and "content" in message: result, own = message["content"], own or message.get("tool_call_id") # LangChain
+    return dict(tool=name, arguments=None if arguments is None else tool_arguments({"input": parse_json(arguments)}, names), result=result, call_id=own)
 
 def _retriever(span):
     "Name, query and documents of a retriever's span"
     a = span["attributes"]
     rows = nest_attributes(a, "retrieval.documents")
     rows = [row.get("document") or {} for row in rows] if isinstance(rows, list) else parse_json(a.get("gen_ai.retrieval.documents"))
-    rows = [{"docid": row["id"], **row} for row in rows or [] if isinstance(row, dict) and row.get("id") is not None]
+    rows = [{**({"docid": row["id"]} if row.get("id") is not None else {}), **row} for row in rows or [] if isinstance(row, dict)]
     query = a.get("gen_ai.retrieval.query.text", a.get("input.value"))
     words = values_at(parse_json(query), "query") if isinstance(parse_json(query), dict) else [query]
     return dict(tool=span.get("name") or "retriever", arguments={"query": words[0] if words else query}, result=rows,
-                docids=tuple(str(row["docid"]) for row in rows))
+                docids=tuple(str(row["docid"]) for row in rows if "docid" in row))
 
+# %% ../../nbs/importers/opentelemetry.ipynb #1e81bd30
 def span_node(
     span:dict, # From `spans_of`
     where:str, # "file:line"
@@ -151,12 +157,16 @@ def span_node(
 )->Node:
     "A span as a piece of a trace"
     a = span["attributes"]
-    kind = _OPERATIONS.get(a.get("gen_ai.operation.name") or a.get("openinference.span.kind"), "other")
+    label = a.get("gen_ai.operation.name") or a.get("openinference.span.kind")
+    kind = _OPERATIONS.get(label, "other")
     if kind == "other" and ("gen_ai.prompt.0.role" in a or "gen_ai.completion.0.role" in a): kind = "model"
+    if kind == "other" and label and label not in _OTHERS: report.add(f"a span of unknown kind {label!r}", where, span.get("name", ""))
     start, end = (int(span.get(name) or 0) for name in ("startTimeUnixNano", "endTimeUnixNano"))
     node = Node(kind, span["spanId"], span.get("parentSpanId") or None, start, end,
                 failed=str((span.get("status") or {}).get("code")) in ("2", "STATUS_CODE_ERROR"))
-    if kind == "model": node.inputs, node.outputs = _span_messages(span, where, report)
+    if kind == "model":
+        node.inputs, node.outputs = _span_messages(span, where, report)
+        if not node.inputs and not node.outputs: report.add("a model call without messages", where, span.get("name", ""))
     more = _tool(span) if kind == "tool" else _retriever(span) if kind == "retriever" else {}
     for name, value in more.items(): setattr(node, name, value)
     return node
@@ -172,6 +182,15 @@ def _conventions(spans):
     return {"names": sorted(names), "versions": sorted({url.rstrip("/").rpartition("/")[2] for url in schemas}), "schemas": schemas,
             "instrumentation": sorted({s["maker"] for s in spans if s["maker"]})}
 
+def _asked(spans):
+    "What the outermost span was asked, without the instructions around it; None where it does not say"
+    outer = next((s["attributes"] for s in spans if not s.get("parentSpanId")), {})
+    asked = next((outer[k] for k in _ASKED if k in outer), None)
+    value = parse_json(asked)
+    if isinstance(value, list): return content_text(asked) if isinstance(asked, list) else None
+    found = next((value[name] for name in ("task", "question", "query", "input") if isinstance(value.get(name), str)), None) if isinstance(value, dict) else None
+    return found or asked
+
 def _trace_session(pieces, where, report):
     spans = [span for _, span in pieces]
     nodes = [span_node({**span, "spanId": span.get("spanId") or f"unnamed {n}"}, place, report) for n, (place, span) in enumerate(pieces)]
@@ -180,15 +199,12 @@ def _trace_session(pieces, where, report):
         return
     events = trace_events(nodes, where, report)
     talk = next(filter(None, (s["attributes"].get("gen_ai.conversation.id") for s in spans)), None)
-    if not any(e.kind == "user" for e in events):
-        outer = next((s["attributes"] for s in spans if not s.get("parentSpanId")), {})
-        asked = next((outer[k] for k in _ASKED if k in outer), None)
-        if asked: events.insert(0, Event("user", content_text(asked) if isinstance(asked, list) else asked))
+    if asked := _asked(spans): events = with_question(events, asked)
     model = next((s["attributes"][k] for s in spans for k in ("gen_ai.request.model", "llm.model_name") if k in s["attributes"]), None)
     about = {"model": model} if model else {}
     yield Session(where, events, str(talk or spans[0]["traceId"]), None, about | {"conventions": _conventions(spans)})
 
-# %% ../../nbs/importers/opentelemetry.ipynb #4ea200ce
+# %% ../../nbs/importers/opentelemetry.ipynb #b7538910
 def _span_pieces(values, report, joined):
     for where, value in values:
         if not isinstance(value, dict) or not holds_spans(value):
@@ -208,4 +224,5 @@ def span_sessions(
     for pieces in group_pieces(_span_pieces(values, report, joined), joined):
         yield from skip_unreadable(_trace_session, pieces, pieces[0][0], report)
 
-FORMATS = (LogFormat("spans", "spans of OpenTelemetry or OpenInference", holds_spans, stream_reader(span_sessions)),)
+FORMATS = (LogFormat("spans", "spans of OpenTelemetry or OpenInference", holds_spans, stream_reader(span_sessions),
+                     marks="`resourceSpans` or `batches` (OTLP, Tempo), spans with a `context` (Phoenix, console), columns such as `context.trace_id`, or `spanID` (Jaeger)"),)

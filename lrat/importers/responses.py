@@ -5,18 +5,22 @@
 # %% auto #0
 __all__ = ['ITEM_READERS', 'FORMATS', 'item_events', 'item_sessions', 'response_sessions']
 
-# %% ../../nbs/importers/responses.ipynb #e3359566
+# %% ../../nbs/importers/responses.ipynb #5851d86d
 import re
 from collections.abc import Iterable, Iterator
-from .chat import ROLES, content_text, session_id_of
+from .chat import lines_id, session_id_of
 from .formats import LogFormat, stream_reader
-from .parts import cited
+from .messages import ROLES
+from .parts import cited, report_unread
 from .report import ImportReport, skip_unreadable
 from .resent import join_resent
+from .server_tools import SERVER_CALLS
 from .sessions import Event, Session
 from .traces import group_pieces
+from .values import gather_lines
+from ..llm.thinking import content_text
 
-# %% ../../nbs/importers/responses.ipynb #19c96838
+# %% ../../nbs/importers/responses.ipynb #dde6da21
 def _said(item):
     kind = ROLES.get(item.get("role", "user"))
     if kind not in ("system", "user", "assistant"): return None
@@ -28,32 +32,13 @@ def _reasoning(item):
 
 def _call(item): return [Event("call", item.get("arguments", item.get("input")), item.get("name"), item.get("call_id"))]
 def _result(item): return [Event("result", item.get("output"), None, item.get("call_id"))]
+def _found_tools(item): return [Event("result", item.get("tools"), None, item.get("call_id"))]
 
-def _remote(item):
-    one = [Event("call", item.get("arguments"), item.get("name"), item.get("id"))]
-    bad = bool(item.get("error"))
-    return one + [Event("result", item.get("error") if bad else item.get("output"), None, item.get("id"), bad)]
-
-def _files(item):
-    return [Event("call", {"query": item.get("queries")}, "file_search", item.get("id")),
-            Event("result", item.get("results") or [], None, item.get("id"))]
-
-def _web(item):
-    action = item.get("action") or {}
-    kind, queries = action.get("type", "search"), action.get("queries") or []
-    if kind == "search":
-        tool, arguments = "web_search", {"query": queries if len(queries) > 1 else action.get("query") or (queries or [None])[0]}
-        result = action.get("sources") or []
-    else: # open_page and find_in_page; the model sees the page, the log does not
-        tool, result = "find_in_page" if kind == "find" else kind, ""
-        arguments = {name: value for name, value in action.items() if name != "type"}
-    return [Event("call", arguments, tool, item.get("id")), Event("result", result, None, item.get("id"), item.get("status") == "failed")]
-
-# %% ../../nbs/importers/responses.ipynb #70be8266
+# %% ../../nbs/importers/responses.ipynb #d43d6e71
 ITEM_READERS = {"message": _said, "reasoning": _reasoning, "function_call": _call, "function_call_output": _result,
-                "custom_tool_call": _call, "custom_tool_call_output": _result, "mcp_call": _remote, "file_search_call": _files,
-                "web_search_call": _web}
-_SILENT = {"mcp_list_tools", "item_reference", "compaction"} # Items without an event
+                "custom_tool_call": _call, "custom_tool_call_output": _result, **SERVER_CALLS,
+                **{f"{kind}_output": _result for kind in SERVER_CALLS}, "tool_search_output": _found_tools}
+_SILENT = {"mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "item_reference", "compaction", "compaction_summary"} # Items without an event
 
 def item_events(
     item, # An item
@@ -65,11 +50,14 @@ def item_events(
     if kind in _SILENT: return []
     if kind not in ITEM_READERS: report.add(f"an item of unknown type {kind!r}", where, item); return []
     events = ITEM_READERS[kind](item)
+    if kind == "message":
+        for part in item["content"] if isinstance(item.get("content"), list) else []: report_unread(part, where, report)
+    if kind == "reasoning" and not events[0].value: report_unread(item, where, report)
     if events is None: report.add("a message with an unknown role", where, item)
     if any(e.kind == "call" and not e.tool for e in events or []): report.add("a call without a tool name", where, item); return []
     return events or []
 
-# %% ../../nbs/importers/responses.ipynb #65fc2b06
+# %% ../../nbs/importers/responses.ipynb #7193ce25
 def _finished(items):
     "The finished items among a stream's events; items pass through"
     done = any(isinstance(i, dict) and i.get("type") == "response.output_item.done" for i in items)
@@ -92,9 +80,9 @@ def _items(value):
 
 def _is_item(value):
     kind = value.get("type") if isinstance(value, dict) else None
-    return kind in ITEM_READERS or kind in _SILENT or str(kind).startswith("response.")
+    return isinstance(kind, str) and (kind in ITEM_READERS or kind in _SILENT or kind.startswith("response."))
 
-# %% ../../nbs/importers/responses.ipynb #eaf12562
+# %% ../../nbs/importers/responses.ipynb #f767c88c
 def item_sessions(
     value, # A value of the log
     where:str, # "file:line"
@@ -106,7 +94,7 @@ def item_sessions(
         return
     items = _items(value) if isinstance(value, (dict, list)) else None
     if items is None: report.add("a value without a list of items", where, value); return
-    session = Session(where, [])
+    session = Session(where, [], lines_id(value) if isinstance(value, list) else None)
     if isinstance(value, dict):
         response = value["response"] if isinstance(value.get("response"), dict) else value
         talk = response.get("conversation")
@@ -116,7 +104,7 @@ def item_sessions(
     citations = {}
     for item in _finished(items):
         session.events += item_events(item, where, report)
-        if isinstance(item, dict): citations |= {row["cited"]: row for row in cited(item)}
+        if isinstance(item, dict): citations |= {row["cited"]: row for row in cited(item, where, report)}
     if citations: session.metadata["citations"] = list(citations.values())
     yield session
 
@@ -174,7 +162,7 @@ def response_sessions(
         first.status = found[-1].status
         yield first
 
-# %% ../../nbs/importers/responses.ipynb #0f86ce74
+# %% ../../nbs/importers/responses.ipynb #3b6c24e0
 def _is_responses(value):
     if _is_item(value) or value.get("object") == "response" or "previous_response_id" in value: return True
     request, response = (value.get(name) if isinstance(value.get(name), (dict, list)) else {} for name in ("request", "response"))
@@ -184,8 +172,12 @@ def _is_responses(value):
 
 _RESPONSE_ID = re.compile(r"(resp|gen|msg|chatcmpl)[-_]") # Not the name of a session
 
+def _is_line(value): return _is_item(value) or "role" in value and "content" in value and not value.keys() & {"input", "output"}
+
 def _joined(values, report):
     def named(session): return None if _RESPONSE_ID.match(session.session_id or "") else session.session_id
-    return join_resent(((named(session), True, session) for session in response_sessions(values, report)), report)
+    sessions = response_sessions(gather_lines(values, _is_line), report)
+    return join_resent(((named(session), True, session) for session in sessions), report)
 
-FORMATS = (LogFormat("responses", "items of the Responses API", _is_responses, stream_reader(_joined)),)
+FORMATS = (LogFormat("responses", "items of the Responses API", _is_responses, stream_reader(_joined),
+                     marks="items with a `type` such as `function_call` or `web_search_call`, in `input`, `output`, `items` or one a line"),)

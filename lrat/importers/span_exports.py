@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['any_value', 'plain_attributes', 'flat_attributes', 'otlp_resources', 'holds_spans', 'exported_spans']
 
-# %% ../../nbs/importers/span_exports.ipynb #d770d7d7
+# %% ../../nbs/importers/span_exports.ipynb #29dd4f5d
 import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from .report import ImportReport
 from .results import parse_json
+from .tables import printed_value
 
 # %% ../../nbs/importers/span_exports.ipynb #eb751f25
 def any_value(value):
@@ -41,7 +42,7 @@ def flat_attributes(
     for name, one in rows: found |= flat_attributes(one, f"{prefix}.{name}" if prefix else str(name))
     return found
 
-# %% ../../nbs/importers/span_exports.ipynb #66401407
+# %% ../../nbs/importers/span_exports.ipynb #dd59a2b7
 def _nanoseconds(value):
     if isinstance(value, bool) or value is None: return 0
     if isinstance(value, (int, float)): # A table may hold milliseconds
@@ -54,22 +55,31 @@ def _nanoseconds(value):
 
 def _id(value): return re.sub(r"^0x", "", str(value)) if value else None
 
-def _dated_span(row):
+_LISTS = ("llm.input_messages", "llm.output_messages", "retrieval.documents", "events") # In a table, text of lists
+
+def _listed(name, value, where, report):
+    found = printed_value(value) if isinstance(value, str) and name in _LISTS else value
+    if isinstance(found, str) and name in _LISTS: report.add("a list in a cell that cannot be read", where, f"{name}: {found}")
+    return found
+
+# %% ../../nbs/importers/span_exports.ipynb #937c40cb
+def _dated_span(row, where, report):
     "Phoenix and the console exporter: ids in a context, times as dates"
     context = {name: row.get(f"context.{name}") for name in ("trace_id", "span_id")} | (row["context"] if isinstance(row.get("context"), dict) else {})
     columns = {name.removeprefix("attributes."): value for name, value in row.items() if name.startswith("attributes.")}
+    columns = {name: _listed(name, value, where, report) for name, value in columns.items()}
     attributes = flat_attributes(columns | (parsed if isinstance(parsed := parse_json(row.get("attributes")), dict) else {}))
     if row.get("span_kind") and "openinference.span.kind" not in attributes: attributes["openinference.span.kind"] = row["span_kind"]
     status = row.get("status") if isinstance(row.get("status"), dict) else {}
     failed = str(row.get("status_code") or status.get("status_code") or status.get("code")) == "ERROR"
-    events = parse_json(row.get("events"))
+    events = _listed("events", row.get("events"), where, report)
     resource = plain_attributes((row.get("resource") or {}).get("attributes")) if isinstance(row.get("resource"), dict) else {}
     return {"traceId": _id(context["trace_id"]), "spanId": _id(context["span_id"]), "parentSpanId": _id(row.get("parent_id")), "name": row.get("name", ""),
             "startTimeUnixNano": _nanoseconds(row.get("start_time")), "endTimeUnixNano": _nanoseconds(row.get("end_time")), "attributes": attributes,
             "events": [{"name": e.get("name", ""), "attributes": plain_attributes(e.get("attributes"))} for e in events if isinstance(e, dict)]
             if isinstance(events, list) else [], "status": {"code": 2 if failed else 1}, "schema": "", "maker": str(resource.get("service.name") or "")}
 
-def _jaeger_span(row):
+def _jaeger_span(row, where, report):
     "Jaeger: tags, and microseconds"
     tags = {tag["key"]: tag.get("value") for tag in row.get("tags") or [] if isinstance(tag, dict) and "key" in tag}
     parent = next((one.get("spanID") for one in row.get("references") or [] if one.get("refType") == "CHILD_OF"), None)
@@ -81,16 +91,17 @@ def _jaeger_span(row):
             "status": {"code": 2 if tags.get("error") in (True, "true") or tags.get("otel.status_code") == "ERROR" else 1}, "schema": "",
             "maker": str(tags.get("otel.scope.name") or tags.get("otel.library.name") or "")}
 
-# %% ../../nbs/importers/span_exports.ipynb #4e7749fc
+# %% ../../nbs/importers/span_exports.ipynb #d94d0f10
 def otlp_resources(
     value:dict, # A value of a log
 )->list|None: # None where it holds no OTLP
-    "The resources of OTLP, alone or as Tempo wraps them"
-    if isinstance(value.get("trace"), dict): value = value["trace"]
+    "The resources of OTLP, alone or as Tempo and Jaeger wrap them"
+    value = next((value[name] for name in ("trace", "result", "tracesData") if isinstance(value.get(name), dict)), value)
     return next((value[name] for name in ("resourceSpans", "batches", "resource_spans") if isinstance(value.get(name), list)), None)
 
 def _jaeger_traces(value):
     found = value["data"] if isinstance(value.get("data"), list) else [value]
+    found = [{"spans": [one]} if isinstance(one, dict) and {"traceID", "spanID", "operationName"} <= one.keys() else one for one in found] # A span a line
     return [one for one in found if isinstance(one, dict) and isinstance(one.get("spans"), list) and any("spanID" in s for s in one["spans"] if isinstance(s, dict))]
 
 def _is_dated(value):
@@ -110,9 +121,9 @@ def exported_spans(
     report:ImportReport, # Takes what is not a span
 )->Iterator[dict]:
     "Spans of any backend but OTLP's own, as `spans_of` makes them"
-    if _is_dated(value): yield _dated_span(value); return
+    if _is_dated(value): yield _dated_span(value, where, report); return
     if traces := _jaeger_traces(value): rows = [(_jaeger_span, row, "spanID") for one in traces for row in one["spans"]]
     else: rows = [(_dated_span, row, "context") for row in value["data"]] # A page of Phoenix's REST interface
     for made, row, needed in rows:
-        if isinstance(row, dict) and (needed in row or _is_dated(row)): yield made(row)
+        if isinstance(row, dict) and (needed in row or _is_dated(row)): yield made(row, where, report)
         else: report.add("an entry that is not a span", where, row)

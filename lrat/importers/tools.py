@@ -7,17 +7,17 @@ __all__ = ['TOOL_KINDS', 'TOOLS', 'NOT_SEPARATED', 'NO_ANSWER', 'Tool', 'read_to
            'to_steps']
 
 # %% ../../nbs/importers/tools.ipynb #ca978572
-import re
+import functools, re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from ..core.cli import require
 from ..core.files import read_json, read_text, to_json
 from ..core.settings import InputError
-from .queries import separate_results
 from .results import DOCID_FIELDS, parse_json, read_listing, unwrap, values_at
 from ..trajectories.docids import normal_docid
-from ..trajectories.trajectory import BROWSE_TOOLS, DIALECTS, SEARCH_TOOLS, Step, Trajectory, result_docids
+from ..trajectories.queries import separate_results
+from ..trajectories.trajectory import BROWSE_TOOLS, DIALECTS, SEARCH_TOOLS, Step, find_searches, result_docids
 
 # %% ../../nbs/importers/tools.ipynb #cf0ae72c
 TOOL_KINDS = ("search", "browse", "other")
@@ -29,6 +29,7 @@ class Tool:
     argument:tuple[str,...]=() # Paths of the query or the docids in a call's arguments; the first one that exists counts
     results:str="" # Path of the docids in a result; empty to find them, as `lrat.importers.results` does
     pattern:str="" # For a result that is text: a regular expression whose only group is a docid
+    docid:str="" # Field of each result that is its docid, with dots between names; empty to choose one
 
 _QUERIES = tuple(dict.fromkeys(name for d in DIALECTS for name in d.query_arguments))
 TOOLS = {d.search_tool: Tool("search", (*_QUERIES, "queries", "search_query", "q", "input")) for d in DIALECTS}
@@ -42,10 +43,14 @@ TOOLS |= {"file_search": Tool("search", ("query",), "file_id"), # Tools that the
 _FIELDS = {"search": {"query", "results", "pattern"}, "browse": {"docid"}, "other": set()}
 
 def read_tools(
-    path:str|Path|None=None, # YAML or JSON: tool name to {kind, query, docid, results, pattern}; None gives the defaults
-)->dict[str,Tool]:
+    given:str|Path|list|None=None, # A YAML or JSON file: tool name to {kind, query, docid, results, pattern}; or words NAME=KIND or NAME=KIND:FIELD
+)->dict[str,Tool]: # The defaults, where nothing is given
     "The defaults with the user's tools over them; raises `InputError` naming file, tool and field"
-    if path is None: return dict(TOOLS)
+    words = given if isinstance(given, list) else [] if given is None else [given]
+    if not words: return dict(TOOLS)
+    if len(words) > 1 or "=" in str(words[0]) and not Path(words[0]).exists(): return TOOLS | dict(map(_tool_of_word, map(str, words)))
+    path = words[0]
+    if not Path(path).exists(): raise InputError(f"--tools {path}: there is no such file; name one, or write NAME=KIND, such as web=search:q")
     if Path(path).suffix == ".json": rows = read_json(path)
     else:
         yaml = require("yaml", "notebooks")
@@ -54,6 +59,13 @@ def read_tools(
     if not isinstance(rows, dict) or not rows:
         raise InputError(f"{path}: names no tool; write one entry for each tool, such as `web: {{kind: search, query: q}}`")
     return TOOLS | {str(name): _tool(row, f"{path}: tool {name!r}") for name, row in rows.items()}
+
+def _tool_of_word(word):
+    name, equals, meant = word.rpartition("=")
+    kind, _, field = meant.partition(":")
+    where = f"--tools {word}"
+    if not equals or not name: raise InputError(f"{where}: is neither NAME=KIND nor a file alone; write, such as, web=search:q")
+    return name, _tool({"kind": kind} | ({"docid" if kind == "browse" else "query": field} if field else {}), where)
 
 def _tool(row, where):
     if not isinstance(row, dict): raise InputError(f"{where}: is {type(row).__name__}; write it as {{kind: search, query: ...}}")
@@ -77,7 +89,7 @@ def tool_docids(
     tool:Tool, # Says how its docids are found
 )->list[str]: # Best first, each once
     "Docids of a result"
-    return read_listing(output, tool.results, tool.pattern).docids
+    return read_listing(output, tool.results, tool.pattern, tool.docid).docids
 
 # %% ../../nbs/importers/tools.ipynb #16e6d514
 _QUERY_NAMES = ("query", "q", "search_query", "text")
@@ -87,8 +99,15 @@ def call_values(
     tool:Tool, # What the tool does
 )->list: # Empty where the argument is not there
     "The queries or the docids of a call"
+    return list(_values_of_text(arguments, tool)) if isinstance(arguments, str) else _values_of(arguments, tool)
+
+@functools.lru_cache(8) # A call is read for its kind of values several times
+def _values_of_text(arguments, tool): return _values_of(arguments, tool)
+
+def _values_of(arguments, tool):
     parsed = parse_json(arguments)
-    values = next((v for v in (values_at(parsed, path) for path in tool.argument) if v), []) if isinstance(parsed, dict) else []
+    paths = [path for path in tool.argument if path in parsed or "." in path] if isinstance(parsed, dict) else []
+    values = next((v for v in (values_at(parsed, path) for path in paths) if v), [])
     if len(values) == 1 and isinstance(parse_json(values[0]), list): values = parse_json(values[0]) # A list that is written as text
     if tool.kind == "search": values = [next((v[k] for k in _QUERY_NAMES if k in v), v) if isinstance(v, dict) else v for v in values]
     return [next((v[k] for k in DOCID_FIELDS if k in v), v) if isinstance(v, dict) else v for v in values]
@@ -125,7 +144,7 @@ def _is_readable(step, kind, values, meant, found):
     if kind == "browse":
         return (step.tool_name in BROWSE_TOOLS and step.argument(DIALECTS[0].docid_arguments) == values
                 and [str(value).strip() for value in values] == [str(value) for value in meant])
-    return [(s.query, list(s.docids)) for s in Trajectory("", None, "", [step]).searches()] == [(str(values[0]), found)]
+    return step.tool_name in SEARCH_TOOLS and [(s.query, list(s.docids)) for s in find_searches([step])] == [(str(values[0]), found)]
 
 # %% ../../nbs/importers/tools.ipynb #9c1e76f3
 NOT_SEPARATED = "results of several queries that are not separated, given to none of them"

@@ -64,17 +64,21 @@ def _event_key(event):
     known = event.kind == "result" and event.call_id # One call has one result, however often it is logged
     return event.kind, event.call_id, event.tool if event.kind == "call" else None, None if known else _canonical(event.value)
 
+def _lines(event): return {line.strip() for line in str(event.value).splitlines()} - {""} if event.kind in ("text", "thought") else set()
+
 def _said(models):
-    "What the model calls say, each event once, with its time"
-    timed, seen = [], Counter()
+    "What the model calls say, each event once, with its time; a later call may be sent only some lines of what an earlier one said"
+    timed, seen, spoken = [], Counter(), []
     for node in sorted(models, key=lambda n: (n.start, len(n.inputs))):
         here = Counter()
         for at, events in ((node.start, node.inputs), (node.end or node.start, node.outputs)):
             for event in events:
                 here[key := _event_key(event)] += 1
+                if events is node.inputs and not seen[key] and any(_lines(event) <= lines for lines in spoken if _lines(event)): continue
                 if here[key] > seen[key]:
                     seen[key] = here[key]
                     timed.append([at, event])
+        spoken += filter(None, map(_lines, node.outputs))
     return timed
 
 # %% ../../nbs/importers/traces.ipynb #cc2bde47

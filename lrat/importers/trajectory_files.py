@@ -14,16 +14,17 @@ from ..data.published import import_published
 from ..core.settings import InputError
 from ..evaluation.browsecomp import parse_browsecomp
 from .formats import LogFormat
+from .guess import look_first
 from .opens import SeenDocuments, call_steps
 from .tools import Tool
 from .values import NOT_JSON, source_values
-from ..trajectories.trajectory import BROWSE_TOOLS, SEARCH_TOOLS, Trajectory, parse_trajectory
+from ..trajectories.trajectory import Trajectory, parse_trajectory
 
 # %% ../../nbs/importers/trajectory_files.ipynb #403b6e00
 def with_our_tools(
     run:Trajectory, # Of another agent
     tools:dict[str,Tool], # What each of its tools does
-    other_tools:Counter, # Counts the calls of tools that neither search nor open a document
+    calls:Counter, # Counts the calls by tool and kind
     note:Callable=lambda what, detail: None, # Takes what cannot be read
 )->Trajectory:
     "The trajectory with our names for the tools that search and open documents"
@@ -31,11 +32,12 @@ def with_our_tools(
     for step in run.steps:
         if step.type != "tool_call": steps.append(step); continue
         if not step.parallel: seen.begin_turn()
-        made = call_steps(seen, tools.get(step.tool_name, Tool("other")), step.tool_name, step.arguments, step.output, note=note)
+        tool = tools.get(step.tool_name, Tool("other"))
+        calls[step.tool_name, tool.kind] += 1
+        made = call_steps(seen, tool, step.tool_name, step.arguments, step.output, note=note)
         made[0] = dataclasses.replace(made[0], reasoning_content=step.reasoning_content, parallel=step.parallel)
         names[step.tool_name] = made[0].tool_name
         steps += made
-        other_tools[made[0].tool_name] += made[0].tool_name not in SEARCH_TOOLS | BROWSE_TOOLS
     run = dataclasses.replace(run, steps=steps)
     for field in ("tool_call_counts", "tool_call_counts_all"):
         counts = Counter()
@@ -44,21 +46,25 @@ def with_our_tools(
     run.retrieved_docids = run.retrieved_docids or list(dict.fromkeys(docid for search in run.searches() for docid in search.docids))
     return run
 
-# %% ../../nbs/importers/trajectory_files.ipynb #57943e35
+# %% ../../nbs/importers/trajectory_files.ipynb #996b2890
 def file_reader(
     parse:Callable[[dict, str], Trajectory], # Object and "file:line" -> trajectory; raises `InputError`
 )->Callable:
     "The `read` of a format whose files hold trajectories"
-    def read(source, tools, report, other_tools):
-        for where, row in progress(_rows(source, _Notes(report)), "importing"):
-            if not isinstance(row, dict) or not _is_trajectory(row):
-                if not where.rpartition(":")[0].endswith(".manifest.json"): report.add("a value that is not a trajectory, left out", where, row)
-                continue
-            try: run = parse(row, where)
-            except InputError as error: report.add(_BROKEN, where, str(error).removeprefix(f"{where}: ")); continue
-            if all(step.type != "tool_call" for step in run.steps): report.add("a trajectory that holds its answer alone, without tool calls", where, run.query_id)
-            yield where, with_our_tools(run, tools, other_tools, lambda what, detail="": report.add(what, where, detail))
+    def read(source, tools, report, calls):
+        for where, run in look_first(_parsed(source, parse, report), tools, lambda one: [one[1]]):
+            yield where, with_our_tools(run, tools, calls, lambda what, detail="": report.add(what, where, detail))
     return read
+
+def _parsed(source, parse, report):
+    for where, row in progress(_rows(source, _Notes(report)), "importing", source=source):
+        if not isinstance(row, dict) or not _is_trajectory(row):
+            if not where.rpartition(":")[0].endswith(".manifest.json"): report.add("a value that is not a trajectory, left out", where, row)
+            continue
+        try: run = parse(row, where)
+        except InputError as error: report.add(_BROKEN, where, str(error).removeprefix(f"{where}: ")); continue
+        if all(step.type != "tool_call" for step in run.steps): report.add("a trajectory that holds its answer alone, without tool calls", where, run.query_id)
+        yield where, run
 
 _BROKEN = "a trajectory that cannot be read"
 
@@ -75,7 +81,9 @@ def _copy_pairs(source, out): return import_published("lrat-pairs", out, None if
 def _is_trajectory(value): return "result" in value and "query_id" in value
 
 FORMATS = (
-    LogFormat("runs", "trajectory files of any agent, and those that lrat serve records", _is_trajectory, file_reader(parse_trajectory)),
+    LogFormat("runs", "trajectory files of any agent, and those that lrat serve records", _is_trajectory, file_reader(parse_trajectory),
+              marks="a `query_id` and a `result`"),
     LogFormat("browsecomp", "trajectories of BrowseComp-Plus, encrypted or not",
-              lambda value: _is_trajectory(value) and "status" in value, file_reader(parse_browsecomp), priority=1, suffix=".jsonl"),
-    LogFormat("pairs", "published training pairs", lambda value: {"query", "pos", "neg"} <= value.keys(), convert=_copy_pairs))
+              lambda value: _is_trajectory(value) and "status" in value, file_reader(parse_browsecomp), priority=1, suffix=".jsonl",
+              marks="a `query_id`, a `result` and a `status`, one a line"),
+    LogFormat("pairs", "published training pairs", lambda value: {"query", "pos", "neg"} <= value.keys(), convert=_copy_pairs, marks="`query`, `pos` and `neg`"))

@@ -43,7 +43,7 @@ def _boxed(text):
         depth += (text[at] == "{") - (text[at] == "}")
         if text[at] == "}" and depth == 0: return text[:begin].strip(), text[begin + 7:at].strip()
 
-# %% ../../nbs/importers/transcripts.ipynb #917c6667
+# %% ../../nbs/importers/transcripts.ipynb #ece36ee8
 def transcript_sessions(
     value, # A value of the log
     where:str, # "file:line"
@@ -60,4 +60,5 @@ def transcript_sessions(
 
 def _is_transcript(value): return messages_of(value) is None and "role" not in value and transcript_text(value) is not None
 
-FORMATS = (LogFormat("transcripts", "one text for each question, with calls between tags", _is_transcript, value_reader(transcript_sessions), priority=-2),)
+FORMATS = (LogFormat("transcripts", "one text for each question, with calls between tags", _is_transcript, value_reader(transcript_sessions), priority=-2,
+                     marks="a text with tags such as `<search>` or `<tool_call>` (Search-R1, Search-o1, WebThinker)"),)

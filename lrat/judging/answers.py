@@ -7,7 +7,7 @@ __all__ = ['JUDGE_SAMPLING', 'ANSWER_VERDICTS', 'ERRORS', 'same_answer', 'answer
            'AnswerJudge', 'judge_answers', 'read_answer_verdicts']
 
 # %% ../../nbs/judging/answers.ipynb #ff860e12
-import re, unicodedata
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,26 +17,25 @@ from ..core.files import digest, need, progress, read_jsonl, to_json, write_json
 from ..core.settings import InputError, LratError
 from ..data.questions import Question
 from .judge import DECISIONS_BEFORE_STOPPING, drop_torn_line
+from .words import answer_words
 from ..llm.client import ChatModel, fill_prompt, load_prompt
-from ..llm.http import ModelFailure
+from ..llm.failures import ModelFailure
 from ..trajectories.trajectory import Trajectory, iterate_trajectories
 
 # %% ../../nbs/judging/answers.ipynb #240a0a34
-def _words(text):
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
-    return [w for w in re.sub(r"[\W_]+", " ", plain.replace("'", "").replace("’", "")).split() if w not in ("a", "an", "the")]
+_ENDS = (".", "!", "?", ":", "。", "！", "？", "।", "؟", "۔") # Of a sentence
 
 def same_answer(
     predicted:str, # What an agent answers
     expected:str, # The gold answer: a short one
 )->bool:
     "Do the two agree, by the rule above?"
-    golds = [words for text in (expected, re.sub(r"\s*\([^()]*\)$", "", expected)) if (words := _words(text))]
+    golds = [words for text in (expected, re.sub(r"\s*[(（][^()（）]*[)）]$", "", expected)) if (words := answer_words(text))]
     first = next(iter(predicted.strip().splitlines()), "").strip(" *_\"")
-    given = _words(first)
-    if not golds or not given: return bool(given or expected.strip()) and predicted.strip() == expected.strip()
-    if given in golds: return True
-    if not first.endswith((".", "!", "?", ":")): return False
+    given = answer_words(first)
+    if predicted.strip() == expected.strip(): return bool(expected.strip())
+    if given and given in golds: return True
+    if not first.endswith(_ENDS): return False
     return any(given[n:n + len(gold)] == gold for gold in golds if len(given) >= len(gold) + 4 for n in range(len(given)))
 
 def answer_is_correct(
@@ -123,11 +122,17 @@ def _answered(trajectories, questions):
         if one.query_id in asked and not one.status.startswith("failed"): yield one.name, asked[one.query_id], one.final_answer
 
 # %% ../../nbs/judging/answers.ipynb #c568d202
+def _decide(judge, question, response):
+    "The verdict; an error of the judge on one answer is recorded with it and ends no other"
+    try: return judge.decide(question, response)
+    except LratError: raise # The user has to fix something
+    except Exception as error: return {"verdict": "failed", "error": " ".join(f"{type(error).__name__}: {error}".split())[:200]}
+
 def _decided(answers, judge, known, pool):
     "Rows in the order of the trajectories, and whether each is new"
     def decide(answer):
         name, question, response = answer
-        return {"run": name, "query_id": question.query_id, **judge.decide(question, response), "judge": judge.name,
+        return {"run": name, "query_id": question.query_id, **_decide(judge, question, response), "judge": judge.name,
                 "seen": _seen(question, response)}
     while group := list(islice(answers, 4 * judge.concurrency)):
         olds = [known.get((name, _seen(question, response))) for name, question, response in group]

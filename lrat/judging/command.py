@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from fastcore.script import Param
 from ..core.plugins import installed, load_installed
-from ..core.files import digest, read_jsonl
+from ..core.files import digest, output_lock, read_jsonl
 from ..core.settings import LratError
 from .ensemble import Ensemble
 from .judge import AcceptAll, Decision, Judge, JudgedBrowse, RuleJudge, judge_trajectories
 from .llm import REPLY_FORMATS, LLMJudge, judge_prompt
 from .verdicts import read_verdicts
-from ..llm.client import ChatModel
+from ..agents.presets import number_or_none
+from ..llm.client import Wire, read_wire
+from ..llm.credentials import Credentials, read_credentials
+from ..llm.models import find_model, open_model
 from ..trajectories.trajectory import Browse, Trajectory
 
 # %% ../../nbs/judging/command.ipynb #5e7cc976
@@ -52,10 +55,14 @@ class JudgeOptions:
     argument:str="" # What follows the colon, such as the file of `labels:FILE`
     endpoint:str="" # URL of an OpenAI-compatible server; with commas, one for each model
     model:str="" # The model's name there; with commas, several models
-    seed:int=2025 # Sent to the model
+    seed:int|str=2025 # Sent to the model; "none" is not
     concurrency:int=8 # Requests sent to a model concurrently
     prompt:str="judge" # A prompt of the package, or a text file
     reply_format:str="text" # A name of `REPLY_FORMATS`
+    temperature:float|str=0 # As for the seed
+    wire:Wire=Wire() # Fields that the server is not sent, or is sent under another name
+    credentials:Credentials|None=None # Key, headers and query; None reads the key from the environment
+    models:str="" # File of models by name; `model` names some of them
 
 @dataclass(frozen=True)
 class JudgeKind:
@@ -66,10 +73,15 @@ class JudgeKind:
 
 def _make_llm(options):
     "One model, or an ensemble of several"
-    text, sampling = judge_prompt(options.prompt), {"temperature": 0, "seed": options.seed}
-    judges = [LLMJudge(ChatModel(url, model, sampling), options.concurrency, text, options.reply_format)
-              for url, model in _servers(options.endpoint, options.model)]
+    text, sampling = judge_prompt(options.prompt), {"temperature": options.temperature, "seed": options.seed}
+    sampling = {name: value for name, value in sampling.items() if value != "none"}
+    judges = [_judge(options, url, model, sampling, text) for url, model in _servers(options.endpoint, options.model)]
     return judges[0] if len(judges) == 1 else Ensemble(judges)
+
+def _judge(options, url, model, sampling, text):
+    entry = find_model(options.models, model, url)
+    client = open_model(model, url, sampling, entry, options.wire, options.credentials)
+    return LLMJudge(client, entry and entry.concurrency or options.concurrency, text, options.reply_format)
 
 def _servers(endpoint, model):
     "An endpoint for each model"
@@ -112,17 +124,23 @@ def make_judge(
     name:str, # As the registry has it, with its argument
     endpoint:str="", # For llm: URL of an OpenAI-compatible server; with commas, one for each model
     model:str="", # For llm: the model's name there; several, with commas, are an ensemble
-    seed:int=2025, # For llm: sent to the model
+    seed:int|str=2025, # For llm: sent to the model; "none" is not
     concurrency:int=8, # For llm: requests sent to a model concurrently
     prompt:str="judge", # For llm: a prompt of the package, or a text file
     reply_format:str="text", # For llm: a name of `REPLY_FORMATS`
+    temperature:float|str=0, # For llm: as for the seed
+    leave_out:list[str]|None=None, # For llm: fields that the server is not sent
+    rename:list[str]|None=None, # For llm: fields that the server is sent under another name, OLD=NEW
+    headers:str="", # For llm: file of headers and query parameters that the server wants
+    models:str="", # For llm: file of models by name
 )->Judge:
     "The judge called `name`; raises `LratError` for an unknown one, or for an argument that is missing or not wanted"
     if concurrency < 1: raise LratError(f"--concurrency is {concurrency}, but at least one request must be sent; give 1 or more")
     known, _, argument = name.partition(":")
     kind = judge_kind(known)
     if bool(argument) != (":" in kind.usage): raise LratError(f"--judge {name!r} lacks its argument or has one too many; write {kind.usage}")
-    return kind.make(JudgeOptions(argument, endpoint, model, seed, concurrency, prompt, reply_format))
+    return kind.make(JudgeOptions(argument, endpoint, model, seed, concurrency, prompt, reply_format, temperature, read_wire(leave_out, rename),
+                                  read_credentials(headers=headers) if headers else None, models))
 
 # %% ../../nbs/judging/command.ipynb #cf2ea572
 def judge_command(
@@ -131,14 +149,19 @@ def judge_command(
     out:Param("Verdict file to write", str, required=True)=None,
     endpoint:str="", # For llm: URL of an OpenAI-compatible server; with commas, one for each model
     model:str="", # For llm: the model's name there; with commas, several models, of which the majority counts
-    seed:int=2025, # For llm: sent to the model
+    models:str="", # For llm: file of models by name, of which --model names one or more; in place of --endpoint
+    seed:Param("For llm: sent to the model; none leaves it out", number_or_none)=2025,
+    temperature:Param("For llm: sent to the model; none leaves it out", number_or_none)=0,
+    leave_out:Param("For llm: fields of a request that the server does not take", str, nargs="+")=None,
+    rename:Param("For llm: fields that the server knows by another name, such as max_tokens=max_completion_tokens", str, nargs="+")=None,
+    headers:str="", # For llm: file of headers and query parameters that the server wants, one a line: 'Name: value' or '?name=value'
     concurrency:int=8, # For llm: requests sent to a model concurrently
     prompt:str="judge", # For llm: a prompt of the package, or a text file with {reasoning}
     reply_format:Param("For llm, how the verdict is asked for: " + "; ".join(f"{name} ({form.help})" for name, form in REPLY_FORMATS.items()), str)="text",
     max_error_rate:float=.1, # Stop when a larger share of the browses has no usable reply
 ):
     "Judge which opened documents were useful; the same command again resumes where it stopped"
-    chosen = make_judge(judge, endpoint, model, seed, concurrency, prompt, reply_format)
-    counts = judge_trajectories(trajectories, chosen, out, max_error_rate)
+    chosen = make_judge(judge, endpoint, model, seed, concurrency, prompt, reply_format, temperature, leave_out, rename, headers, models)
+    with output_lock(out, "judging"): counts = judge_trajectories(trajectories, chosen, out, max_error_rate)
     print(f"{out}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     if counts["failed"]: raise LratError(f"{out}: the judge failed on {counts['failed']} opened documents; run the same command again to ask for them")

@@ -105,8 +105,17 @@ async def adecide(
     judge:Judge, # With or without a coroutine `adecide`
     browse:JudgedBrowse, # An opened document
 )->Decision:
-    "The verdict of a judge of either kind"
-    return await judge.adecide(browse) if hasattr(judge, "adecide") else judge.decide(browse)
+    "The verdict of a judge of either kind; an error on one browse is recorded with it and ends no other"
+    try: return await judge.adecide(browse) if hasattr(judge, "adecide") else judge.decide(browse)
+    except LratError: raise # The user has to fix something
+    except Exception as error: return _broken(error)
+
+def _decide(judge, browse):
+    try: return judge.decide(browse)
+    except LratError: raise
+    except Exception as error: return _broken(error)
+
+def _broken(error): return Decision("failed", " ".join(f"{type(error).__name__}: {error}".split())[:200])
 
 def decide_all(
     judge:Judge, # `judge.concurrency` says how many browses are judged concurrently
@@ -115,12 +124,12 @@ def decide_all(
     "Decide on all browses"
     is_async, browses, pending = hasattr(judge, "adecide"), iter(browses), {}
     if judge.concurrency == 1 and not is_async:
-        for browse in browses: yield browse, judge.decide(browse)
+        for browse in browses: yield browse, _decide(judge, browse)
         return
     with ThreadPoolExecutor(judge.concurrency) as pool:
         def begin(browse):
-            if is_async: return asyncio.run_coroutine_threadsafe(judge.adecide(browse), background().loop)
-            return pool.submit(judge.decide, browse)
+            if is_async: return asyncio.run_coroutine_threadsafe(adecide(judge, browse), background().loop)
+            return pool.submit(_decide, judge, browse)
         try:
             while True:
                 for browse in islice(browses, judge.concurrency - len(pending)): pending[begin(browse)] = browse

@@ -11,7 +11,9 @@ from typing import NamedTuple
 from .judge import Decision, JudgedBrowse
 from ..core.files import digest, to_json
 from ..llm.client import ChatModel, fill_prompt, load_prompt
-from ..llm.http import ModelFailure, wait_for
+from ..llm.failures import ModelFailure
+from ..llm.http import wait_for
+from ..llm.thinking import content_text, message_thoughts
 from ..core.settings import LratError
 
 # %% ../../nbs/judging/llm.ipynb #d8d4184a
@@ -114,5 +116,5 @@ class LLMJudge:
 def _verbatim(reply):
     "What came back: the message as it was, and its thinking where that came in a separate field"
     message = getattr(reply, "message", None) or {"content": reply.content}
-    thinking = "\n".join(dict.fromkeys(message[name] for name in ("reasoning_content", "reasoning") if message.get(name)))
-    return {"reply": message["content"]} | ({"thinking": thinking} if thinking else {})
+    thinking = "\n".join(message_thoughts(message))
+    return {"reply": content_text(message["content"])} | ({"thinking": thinking} if thinking else {})

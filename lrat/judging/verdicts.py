@@ -9,7 +9,8 @@ __all__ = ['VERDICTS', 'Verdicts', 'read_verdicts']
 from array import array
 from pathlib import Path
 import numpy as np
-from ..core.files import IndexedJsonl, find_rows, name_key, need, same_names
+from ..core.files import need
+from ..core.rows import IndexedJsonl, find_rows, name_key, same_names
 from ..trajectories.trajectory import Browse, Trajectory
 from ..core.settings import InputError
 

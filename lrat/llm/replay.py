@@ -8,6 +8,7 @@ __all__ = ['Replay', 'Recorder', 'open_endpoint']
 # %% ../../nbs/llm/replay.ipynb #eaccff45
 import re
 from pathlib import Path
+from .failures import ModelFailure
 from .http import Endpoint
 from ..core.files import digest, need, read_jsonl, to_json
 from ..core.settings import LratError
@@ -30,6 +31,12 @@ def _read(path):
         known.setdefault(need(row, "request", str, where), need(row, "reply", dict, where))
     return known
 
+def _read_reply(reply, read, path):
+    "What `read` makes of a recorded reply"
+    try: return read(reply)
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        raise ModelFailure(f"{path}: a recorded reply cannot be read ({error}); record again") from None
+
 def _cut_half_line(path):
     "Remove the incomplete last line that a killed process left"
     whole = path.read_bytes()
@@ -50,7 +57,7 @@ class Replay:
         if reply is None:
             raise LratError(f"{self.path}: has no reply to this request ({path}, model {body.get('model')!r}, ends in {_end_of(body)!r}); "
                             "something in it has changed since: undo the change, or record again")
-        return read(reply)
+        return _read_reply(reply, read, self.path)
 
 class Recorder:
     "Asks an endpoint and keeps its replies"
@@ -66,10 +73,11 @@ class Recorder:
         "The reply; each request is sent only once. Parameters and errors as for `Endpoint.post`"
         key = _key(path, body)
         def keep(reply):
-            result = read(self._known.get(key, reply)) # First, since a reply that cannot be read is not kept
-            if key not in self._known: self._write(key, path, body, reply)
+            if key in self._known: return _read_reply(self._known[key], read, self.path) # Another task asked the same meanwhile
+            result = read(reply) # First, since a reply that cannot be read is not kept
+            self._write(key, path, body, reply)
             return result
-        return keep(self._known[key]) if key in self._known else await self.endpoint.post(path, body, deadline, keep)
+        return keep(None) if key in self._known else await self.endpoint.post(path, body, deadline, keep)
 
     def _write(self, key, path, body, reply):
         self._known[key] = reply

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from fastcore.script import Param
-from ..core.files import IndexedJsonl, need, open_atomic, progress, read_json, sha256_file, to_json, write_json
+from ..core.files import need, open_atomic, progress, read_json, sha256_file, to_json, write_json
+from ..core.rows import IndexedJsonl
 from ..core.settings import InputError, LratError
+from .positives import KnownPositives, pair_keys, with_negatives
 from .weights import weight_scale
+from ..data.sources import plain_jsonl
 
 # %% ../../nbs/mining/merge.ipynb #3c353a7c
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,7 @@ def _weight(row, name, where):
 
 def scan_pairs(
     path:str|Path, # JSON lines of training pairs
+    known:KnownPositives|None=None, # Learns the file's positives
 )->PairFile:
     "Go through a file of pairs; raises `InputError` naming file and line for a line that is not a pair"
     columns = [array(kind) for kind in "ddb"]
@@ -47,7 +51,9 @@ def scan_pairs(
         weight = _weight(_pair(row, where), "reweight_rate", where)
         values = _weight(row, "reasoning_len", where), 1. if np.isnan(weight) else weight, row.get("satisfied") is not False
         for column, value in zip(columns, values): column.append(value)
-    path, rows = Path(path), IndexedJsonl(path, check)
+        if known: known.add(pair_keys(row, where))
+    path, plain = Path(path), plain_jsonl(path, _pair)
+    rows = IndexedJsonl(plain, check, name=path if plain == path else "")
     if not len(rows): raise InputError(f"{path}: holds no pair")
     manifest = Path(f"{path}.manifest.json")
     return PairFile(path, rows, *(np.frombuffer(column, dtype=column.typecode) for column in columns),
@@ -55,6 +61,9 @@ def scan_pairs(
 
 def _pair(row, where):
     if not {"query", "pos", "neg"} <= row.keys(): raise InputError(f"{where}: is not a training pair; it must have query, pos and neg")
+    for name, kind in (("query", str), ("pos", list), ("neg", list)): need(row, name, kind, where)
+    if wrong := [text for text in (*row["pos"], *row["neg"]) if not isinstance(text, str)]:
+        raise InputError(f"{where}: holds {wrong[0]!r:.40} among its documents, but must hold text; fix or delete this line")
     return row
 
 # %% ../../nbs/mining/merge.ipynb #3b9d2913
@@ -94,15 +103,26 @@ def _taken(files, equal, rng):
     least = min(len(file.rows) for file in files)
     return [np.sort(rng.permutation(len(file.rows))[:least]) for file in files]
 
-def _lines(files, chosen, weights, order)->Iterator[dict]:
+def _spared(files, chosen, known)->tuple[list[np.ndarray], int]:
+    "Numbers of the taken pairs that keep a negative, and how many negatives are positives of the same query in another pair"
+    kept, count = [], 0
+    for file, rows in zip(files, chosen):
+        lost, left = known.spared(pair_keys(file.rows[int(row)], file.rows.where(int(row))) for row in rows)
+        kept.append(np.delete(rows, [number for number, stay in left.items() if not stay]))
+        count += lost
+    return kept, count
+
+def _lines(files, chosen, weights, order, known)->Iterator[dict]:
     "The pairs in their new order"
     owner = np.repeat(np.arange(len(files)), [len(rows) for rows in chosen])
     number = np.concatenate([np.arange(len(rows)) for rows in chosen])
     for which, row in progress(zip(owner[order], number[order]), "merging", total=len(order)):
         pair = files[which].rows[int(chosen[which][row])]
+        pair = with_negatives(pair, known.negatives_left(pair_keys(pair, "")))
         if "reweight_rate" in pair or weights[which][row] != 1: pair["reweight_rate"] = float(weights[which][row])
         yield pair
 
+# %% ../../nbs/mining/merge.ipynb #f7dddcd3
 def merge_pairs(
     paths:list[str|Path], # Files of pairs
     out:str|Path, # JSON lines to write; `<out>.manifest.json` is written beside it
@@ -115,18 +135,21 @@ def merge_pairs(
     twice = next((path for path, name in zip(paths, names) if names.count(name) > 1), None)
     if twice: raise LratError(f"{twice}: is named twice; name each file once")
     if Path(out).resolve() in names: raise LratError(f"{out}: is one of the files to merge; choose another name to write to")
-    rng, files = np.random.default_rng(seed), [scan_pairs(path) for path in paths]
-    chosen = _taken(files, equal, rng)
+    rng, known = np.random.default_rng(seed), KnownPositives()
+    files = [scan_pairs(path, known) for path in paths]
+    taken = _taken(files, equal, rng)
+    chosen, spared = _spared(files, taken, known)
     weights, scale = merged_weights(files, chosen)
     order = rng.permutation(sum(map(len, chosen)))
     with open_atomic(out) as file:
-        for pair in _lines(files, chosen, weights, order): file.write(to_json(pair) + "\n")
+        for pair in _lines(files, chosen, weights, order, known): file.write(to_json(pair) + "\n")
     skipped = sum((Counter(f.manifest.get("skipped", {})) for f in files), Counter())
+    if empty := sum(map(len, taken)) - len(order): skipped["no negatives are left"] += empty
     merged = [{"file": f.path.name, "sha256": sha256_file(f.path), "pairs": len(f.rows), "taken": len(rows), "account": f.manifest}
               for f, rows in zip(files, chosen)]
     manifest = {"preset": " + ".join(dict.fromkeys(str(f.manifest.get("preset", "unknown")) for f in files)), "equal": equal, "seed": seed,
                 "pairs": len(order), "satisfied": int(sum(f.satisfied[rows].sum() for f, rows in zip(files, chosen))),
-                "skipped": dict(sorted(skipped.items())), **scale, "merged": merged}
+                "negatives_positive_elsewhere": spared, "skipped": dict(sorted(skipped.items())), **scale, "merged": merged}
     write_json(f"{out}.manifest.json", manifest)
     return manifest
 
@@ -142,3 +165,5 @@ def merge_command(
     parts = ", ".join(f"{part['taken']} of {part['pairs']} of {part['file']}" for part in manifest["merged"])
     scale = f"beta {manifest['beta']:g}, mu {manifest['mu']:.4f}" if manifest["beta"] else "unweighted"
     print(f"{out}: {manifest['pairs']} pairs ({parts}); {scale}")
+    if count := manifest["negatives_positive_elsewhere"]:
+        print(f"{count} negatives were left out: they are positives of the same query in another pair")

@@ -7,26 +7,28 @@ __all__ = ['SHARD_SIZE', 'COUNTED', 'training_row', 'reason_to_skip', 'Tally', '
            'listing', 'mine_to_file', 'mine_command']
 
 # %% ../../nbs/mining/15_mine.ipynb #84e7e3ac
-import dataclasses, functools, shutil
+import dataclasses, functools, json, shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from fastcore.script import Param
-from ..core.files import digest, open_atomic, progress, read_json, read_lines, to_json, write_json, write_jsonl
+from ..core.files import digest, open_atomic, output_lock, progress, read_json, read_lines, to_json, write_json, write_jsonl
 from ..core.parallel import ENGINES, map_shards
 from ..core.settings import InputError, LratError, code_version
 from ..data.corpus import Corpus, open_corpus
+from ..data.fields import FIELDS_HELP
 from ..data.questions import Question, read_questions
 from ..judging.answers import answer_is_correct
 from ..judging.verdicts import Verdicts, read_verdicts
 from .pairs import MinedPair, mine_trajectory, segment_fields
+from .positives import KnownPositives, PairKeys, pair_keys, with_negatives
 from .query_context import with_context
 from .rules import PRESETS, TIERS, MiningRules, mining_rules, parse_changes
 from .weights import Scale, weight_scale
 from ..retrieval.retriever import load_tokenizer
-from ..trajectories.trajectory import Trajectory, read_trajectory
+from ..trajectories.trajectory import Trajectory, count_unseparated, read_trajectory
 
 # %% ../../nbs/mining/15_mine.ipynb #cc5326b1
 def training_row(
@@ -34,13 +36,12 @@ def training_row(
     text:Callable[[str], str|None], # Text of a docid; None where the corpus lacks it
     rules:MiningRules, # Weights of the tiers, and the segment
     length:Callable[[str], int], # Of a text, in tokens
-    counts:Counter, # Counts negatives that the corpus lacks, and satisfied pairs
+    counts:Counter, # Counts negatives that the corpus lacks
 )->dict|None: # None where the positive or all negatives have no text
     "A pair with its texts, without its weight"
     kept = [n for n, docid in enumerate(pair.negatives) if text(docid) is not None]
     counts["negatives_not_in_the_corpus"] += len(pair.negatives) - len(kept)
     if text(pair.positive) is None or not kept: return None
-    counts["satisfied"] += pair.satisfied
     negatives = [pair.negatives[n] for n in kept]
     row = {"query": pair.query, "pos": [text(pair.positive)], "neg": [text(d) for d in negatives], "pos_id": [pair.positive],
            "neg_id": negatives, "satisfied": pair.satisfied, "trajectory": pair.trajectory, "step": pair.step,
@@ -69,6 +70,7 @@ class Tally:
     skipped:Counter=field(default_factory=Counter) # By reason
     lengths:list=field(default_factory=list) # Tokens of reasoning of each pair
     satisfied:list=field(default_factory=list) # Was its verdict yes?
+    keys:list=field(default_factory=list) # `PairKeys` of each pair
     query_ids:list=field(default_factory=list) # Of each trajectory
 
 # %% ../../nbs/mining/15_mine.ipynb #8bb1d83e
@@ -95,6 +97,7 @@ class Miner:
         else:
             tally.counts["runs_mined"] += 1
             tally.counts["runs_without_searches"] += not trajectory.searches()
+            tally.counts["searches_not_separated"] += count_unseparated(trajectory.steps)
             yield from _rows(self, trajectory, folder, tally)
 
 # %% ../../nbs/mining/15_mine.ipynb #9f337385
@@ -112,6 +115,7 @@ def _rows(miner, trajectory, folder, tally):
         else:
             tally.lengths.append(row["reasoning_len"])
             tally.satisfied.append(row["satisfied"])
+            tally.keys.append(pair_keys(row, trajectory.name))
             yield row, _provenance(pair, trajectory.query_id, folder, known)
 
 def _text(corpus, docid):
@@ -178,20 +182,22 @@ def _state(path): return path.stat().st_size, path.stat().st_mtime_ns
 # %% ../../nbs/mining/15_mine.ipynb #c78db11a
 @dataclass
 class Totals:
-    "The tallies of all shards"
+    "The tallies of all shards; a pair that has no negative left is in `left` alone"
     counts:Counter
     skipped:Counter
     lengths:np.ndarray # Tokens of reasoning of each pair
     satisfied:np.ndarray # Was its verdict yes?
     folders:np.ndarray # Number of its folder
+    left:dict=field(default_factory=dict) # Of pairs that lose negatives: number of the pair -> positions of those that stay
 
-def _totals(shards, folders, verdicts):
+def _totals(shards, folders, verdicts, spare):
     "Add up the shards; raises `LratError` where a verdict file was made from other trajectories"
-    counts, skipped, arrays, ids, known = Counter(), Counter(), [], Counter(), Counter()
+    counts, skipped, arrays, ids, known, positives = Counter(), Counter(), [], Counter(), Counter(), KnownPositives()
     for shard in shards:
         found = shard.tally()
         counts.update(found.counts)
         skipped.update(found.skipped)
+        for keys in found.keys: positives.add(PairKeys(*keys))
         arrays.append([found.lengths, found.satisfied, [shard.folder] * len(found.lengths)])
         ids.update((shard.folder, query_id) for query_id in found.query_ids)
         known.update({(shard.folder, name): found.counts.get(name, 0) for name in ("verdicts_found", "verdicts_missing")})
@@ -200,7 +206,14 @@ def _totals(shards, folders, verdicts):
             raise LratError(f"{verdicts[n]}: was made from other trajectories than {folder}: no pair is left of them, {known[n, 'verdicts_missing']} x "
                             "verdict missing; name the file that was made from them")
     counts["runs_sharing_a_query_id"] = sum(count for count in ids.values() if count > 1)
-    return Totals(counts, skipped, *(np.concatenate([np.array(a[n], kind) for a in arrays]) for n, kind in enumerate((int, bool, int))))
+    counts["negatives_positive_elsewhere"], left = positives.spared(PairKeys(*keys) for shard in shards for keys in shard.tally().keys)
+    arrays = [np.concatenate([np.array(a[n], kind) for a in arrays]) for n, kind in enumerate((int, bool, int))]
+    empty = [number for number, negatives in left.items() if spare and not negatives]
+    if empty: skipped["no negatives are left"] += len(empty)
+    found = Totals(counts, skipped, *(np.delete(array, empty) for array in arrays), left if spare else {})
+    counts["satisfied"] = int(found.satisfied.sum())
+    return found
+
 
 # %% ../../nbs/mining/15_mine.ipynb #6a43ff76
 def _scales(found, rules, folders):
@@ -208,7 +221,7 @@ def _scales(found, rules, folders):
     counted = found.lengths >= (rules.empty == "one")
     if rules.scale == "kept": counted &= found.satisfied
     groups = [counted & (found.folders == n) for n in range(folders)] if rules.scale == "folder" else [counted]
-    scales = [weight_scale(found.lengths[group]) if rules.weighted and group.any() else None for group in groups]
+    scales = [weight_scale(found.lengths[group]) if rules.weighted and rules.positive == "browsed" and group.any() else None for group in groups]
     if rules.scale == "none": scales = [scale and Scale(scale.beta, 1.) for scale in scales]
     return scales if rules.scale == "folder" else scales * folders
 
@@ -217,16 +230,21 @@ def _weight(length, scale, rules):
 
 # %% ../../nbs/mining/15_mine.ipynb #5156b172
 COUNTED = ("satisfied", "runs_read", "runs_mined", "runs_without_answer_key", "runs_without_searches", "runs_sharing_a_query_id",
-           "negatives_not_in_the_corpus") # In the manifest
+           "negatives_not_in_the_corpus", "negatives_positive_elsewhere", "searches_not_separated") # In the manifest
 
-def _write(out, shards, scales, rules):
-    "Join the shards, with weights; a line is closed only now, so its texts need not be read as JSON again"
+def _write(out, shards, scales, rules, left):
+    "Join the shards, with weights; a line is closed only now, so only those that lose negatives are read as JSON again"
+    begin = 0 # Number of the shard's first pair
     with open_atomic(out) as pairs, open_atomic(f"{out}.provenance.jsonl") as provenance:
         for shard in progress(shards, "weighing"):
             scale, lengths = scales[shard.folder], shard.tally().lengths
-            for (_, line), length in zip(read_lines(shard.file("jsonl")), lengths, strict=True):
+            lines, numbers = (read_lines(shard.file(kind)) for kind in ("jsonl", "provenance.jsonl")), range(begin, begin + len(lengths))
+            for (_, line), (_, source), length, number in zip(*lines, lengths, numbers, strict=True):
+                if number in left: line = left[number] and to_json(with_negatives(json.loads(line), left[number]))
+                if not line: continue # No negative is left
                 pairs.write(f'{line[:-1]}, "reweight_rate": {to_json(_weight(length, scale, rules))}}}\n')
-            with open(shard.file("provenance.jsonl"), encoding="utf-8") as lines: shutil.copyfileobj(lines, provenance)
+                provenance.write(source + "\n")
+            begin += len(lengths)
 
 def _manifest(preset, miner, folders, found, scales):
     beta, mu = ([getattr(scale, name, None) for scale in scales] for name in ("beta", "mu"))
@@ -235,6 +253,7 @@ def _manifest(preset, miner, folders, found, scales):
             "pairs": len(found.lengths), **{name: found.counts[name] for name in COUNTED}, "skipped": dict(sorted(found.skipped.items())),
             "beta": beta if apart else beta[0], "mu": mu if apart else mu[0]}
 
+# %% ../../nbs/mining/15_mine.ipynb #637e371b
 def listing(
     skipped:dict[str, int], # Counts by reason
 )->str:
@@ -267,17 +286,17 @@ def mine_to_file(
     rules, out = mining_rules(preset, changes), Path(out)
     if correct_only is not None: rules = dataclasses.replace(rules, correct_only=correct_only)
     answers = None if questions is None else {q.query_id: q.answer for q in questions}
-    miner = Miner(rules, corpus, _open_verdicts(trajectories, verdicts, rules), tokenizer, answers)
-    load_tokenizer(tokenizer) # A mistake in its name is reported before the work begins
+    miner, _ = Miner(rules, corpus, _open_verdicts(trajectories, verdicts, rules), tokenizer, answers), load_tokenizer(tokenizer) # Mistakes come first
     shared = [dataclasses.asdict(rules), tokenizer, corpus.sha256, [v and [str(v.path), *_state(v.path)] for v in miner.verdicts],
               answers, code_version()]
     work = out.absolute().with_name(f".{out.name}.shards")
     shards = _shards(trajectories, work, shared)
-    found, scales = _mine_shards(miner, shards, trajectories, verdicts, preset, processes, engine)
-    _write(out, shards, scales, rules)
-    manifest = _manifest(preset, miner, trajectories, found, scales)
-    write_json(f"{out}.manifest.json", manifest)
-    shutil.rmtree(work)
+    with output_lock(out, "mining"):
+        found, scales = _mine_shards(miner, shards, trajectories, verdicts, preset, processes, engine)
+        _write(out, shards, scales, rules, found.left)
+        manifest = _manifest(preset, miner, trajectories, found, scales)
+        write_json(f"{out}.manifest.json", manifest)
+        shutil.rmtree(work)
     return manifest
 
 def _mine_shards(miner, shards, folders, verdicts, preset, processes, engine):
@@ -285,7 +304,7 @@ def _mine_shards(miner, shards, folders, verdicts, preset, processes, engine):
     try:
         todo = [shard for shard in shards if shard.tally() is None]
         for _ in progress(map_shards(mine_shard, miner, todo, processes, engine), f"mining ({SHARD_SIZE} trajectories each)", len(todo)): pass
-        found = _totals(shards, folders, verdicts)
+        found = _totals(shards, folders, verdicts, miner.rules.spare_positives)
         if not len(found.lengths): raise LratError(f"{folders[0]}: no pair is left under preset {preset!r}; skipped: {listing(found.skipped)}")
         return found, _scales(found, miner.rules, len(folders))
     except LratError:
@@ -306,10 +325,11 @@ def mine_command(
     query_context:bool=False, # Add to each pair what the agent knew: question, earlier sub-queries, preceding reasoning; for lrat train --query_form
     processes:int=None, # How many work concurrently; default 1, and under ray as many as the cluster holds
     engine:Param(f"One of {', '.join(ENGINES)}; ray uses the cluster of RAY_ADDRESS, else one on this machine", str)="processes",
+    fields:Param(FIELDS_HELP, str, nargs="+")=None,
 ):
     "Mine weighted training pairs from judged trajectories; the same command again resumes where it stopped"
     asked = read_questions(questions) if questions else None
-    manifest = mine_to_file(trajectories, open_corpus(corpus), verdicts or [], preset, tokenizer, out, asked, False if all_trajectories else None,
+    manifest = mine_to_file(trajectories, open_corpus(corpus, fields or ()), verdicts or [], preset, tokenizer, out, asked, False if all_trajectories else None,
                             parse_changes(set or []), processes, engine)
     if query_context: write_jsonl(out, with_context(out, trajectories))
     print(f"{out}: {manifest['pairs']} pairs of {manifest['runs_mined']} trajectories, of {manifest['runs_read']} read; "
@@ -317,3 +337,9 @@ def mine_command(
     for name, what in (("runs_without_searches", "without a search"), ("runs_sharing_a_query_id", "that share a query_id"),
                        ("runs_without_answer_key", "without a gold answer")):
         if manifest[name]: print(f"{manifest[name]} trajectories {what}")
+    if count := manifest["negatives_positive_elsewhere"]:
+        print(f"{count} negatives are positives of the same query in another pair; "
+              f"{'they were left out' if manifest['rules']['spare_positives'] else 'they stay in the file, but training leaves them out'}")
+    if count := manifest["searches_not_separated"]:
+        print(f"{count} searches asked several queries, and nothing separates their results: taken as those of the first query; "
+              "if the agent ran all of them, import the trajectories with lrat import before mining, which leaves such results out")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ..data.corpus import Corpus
 from ..data.lexicon import STOPWORDS, WORD, stem
 from .rules import SEGMENTS, MiningRules, in_segment
+from ..trajectories.citations import find_citations
 from ..trajectories.trajectory import Browse, Search, Trajectory
 
 # %% ../../nbs/mining/13_pairs.ipynb #9082253f
@@ -92,11 +93,12 @@ def mine_trajectory(
     "The pairs of one trajectory, in its order"
     skipped = Counter() if skipped is None else skipped
     if not rules.filter: verdicts = _accepted
-    if rules.positive != "browsed": found = _pairs_of_controls(trajectory, rules, corpus)
+    if rules.positive == "cited": found = _pairs_of_citations(trajectory, rules, skipped)
+    elif rules.positive != "browsed": found = _pairs_of_controls(trajectory, rules, corpus)
     elif rules.negatives == "history": found = _pairs_of_history(trajectory, verdicts, rules, skipped)
     else: found = _pairs_of_lists(trajectory, verdicts, rules, skipped)
     for pair in found:
-        if rules.empty == "skip" and not pair.reasoning.strip(): skipped["empty reasoning"] += 1
+        if rules.empty == "skip" and rules.positive == "browsed" and not pair.reasoning.strip(): skipped["empty reasoning"] += 1
         elif not pair.negatives: skipped["no negatives are left"] += 1
         else: yield pair
 
@@ -155,6 +157,21 @@ def _pairs_of_controls(trajectory, rules, corpus):
 def _stems(text):
     "Stems of the content words; unlike the scripted agent, the control knows no synonyms"
     return frozenset(stem(w) for w in WORD.findall(text) if w.lower() not in STOPWORDS)
+
+# %% ../../nbs/mining/13_pairs.ipynb #abb286e7
+def _pairs_of_citations(trajectory, rules, skipped):
+    "Each document that the answer cites against the list of its search"
+    cited, searches = find_citations(trajectory), trajectory.searches()
+    skipped["citation that names no document of the lists, or several"] += len(cited.unmatched)
+    if not cited.docids and not cited.unmatched: skipped["answer without a citation"] += 1
+    barred, found = {*cited.docids, *(b.docid for b in trajectory.browses() if rules.spare_opened)}, []
+    for docid in cited.docids:
+        search = next((s for s in reversed(searches) if docid in s.docids or rules.link == "latest"), None)
+        if search is None or docid not in search.docids: skipped["document not in the linked result list"] += 1
+        else: found.append((search, docid))
+    for search, docid in sorted(found, key=lambda one: one[0].step):
+        negatives = _arranged([d for d in search.docids if d not in barred], rules, trajectory, Browse(search.step, docid, search, search, ""))
+        yield MinedPair(trajectory.name, search.query, docid, tuple(negatives[:rules.cap]), "", True, search.step, search.step)
 
 # %% ../../nbs/mining/13_pairs.ipynb #79bf9bae
 def segment_fields(

@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from ..core.settings import LratError
 
 # %% ../../nbs/mining/12_rules.ipynb #5c3a7bc7
-CHOICES = {"positive": ("browsed", "top1", "lexical"), "link": ("returning", "latest"), "negatives": ("same_list", "history", "tiers"),
+CHOICES = {"positive": ("browsed", "cited", "top1", "lexical"), "link": ("returning", "latest"), "negatives": ("same_list", "history", "tiers"),
            "order": ("listed", "reversed", "shuffled"), "segment": ("", "front", "middle", "back", "full"),
            "empty": ("skip", "zero", "one"), "scale": ("file", "kept", "folder", "none")}
 
 @dataclass(frozen=True)
 class MiningRules:
     "Everything in which variants of mining differ; raises `LratError` for a value that is not allowed"
-    positive:str="browsed" # browsed; or a control: top1 (first result of each search), lexical (most words shared with the query)
+    positive:str="browsed" # browsed; cited (by the final answer); or a control: top1 (first of each search), lexical (most words shared with the query)
     link:str="returning" # Tie a browse to the latest search that returned it (returning) or to the latest of all (latest)
     negatives:str="same_list" # From that search's list (same_list), all lists since the last useful browse (history), or tiers
     spare_opened:bool=True # Opened documents, before or after, are never negatives; tiers go by their verdict instead
-    filter:bool=True # Keep a pair only if its verdict is yes; else no judge is asked
+    spare_positives:bool=True # What any pair of the file calls a positive of a query is no negative of that query
+    filter:bool=True # Keep a pair only if its verdict is yes; else no judge is asked, nor without browses
     keep_rejected:bool=False # Write rejected documents as positives with satisfied: false
-    weighted:bool=True # Weights by reasoning length; else 1
+    weighted:bool=True # Weights by reasoning length; else 1, as without browses, which have no reasoning of their own
     empty:str="skip" # A pair without reasoning is skipped (skip), weighs 0 as equation 3 has it (zero), or 1 (one)
     correct_only:bool=True # Mine only trajectories whose answer is right; without a gold answer, all
     statuses:tuple[str,...]=() # Mine only trajectories of these, such as completed; empty for all that did not fail
@@ -70,8 +71,8 @@ _NO_JUDGE = dict(filter=False, weighted=False, empty="one")
 PRESETS = {
     "recommended": MiningRules(),
     "paper": MiningRules(link="latest", empty="zero"),
-    "reference": MiningRules(link="latest", negatives="history", spare_opened=False, keep_rejected=True, empty="one",
-                             correct_only=False),
+    "reference": MiningRules(link="latest", negatives="history", spare_opened=False, spare_positives=False, keep_rejected=True,
+                             empty="one", correct_only=False),
     # Beyond the paper
     "tiers": MiningRules(negatives="tiers", cap=9),
     # The arms of Figure 7

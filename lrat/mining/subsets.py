@@ -13,6 +13,7 @@ from ..core.files import open_atomic, read_json, read_jsonl, write_json, write_j
 from ..core.settings import InputError, LratError
 from ..data.questions import Question, read_questions, write_qrels, write_questions
 from ..judging.answers import answer_is_correct
+from .positives import KnownPositives, pair_keys, with_negatives
 from .weights import weight_scale
 from ..trajectories.trajectory import iterate_trajectories
 
@@ -97,9 +98,18 @@ def mix_pairs(
     if wanted > len(texts): raise LratError(f"{general}: holds {len(texts)} general queries, but {wanted} are needed; lower the share")
     chosen = sorted(np.random.default_rng(seed).permutation(len(texts))[:wanted].tolist())
     def rows():
-        yield from (row for _, row in read_jsonl(source))
+        for number, row in read_jsonl(source): yield row, f"{source}:{number}"
         for n in chosen:
             own, *others = texts[n]["documents"]
-            yield {"query": texts[n]["query"], "pos": [own], "neg": others, "reweight_rate": 1.}
-    write_jsonl(out, rows())
-    write_json(f"{out}.manifest.json", manifest | {"pairs": manifest["pairs"] + wanted, "general": wanted})
+            yield {"query": texts[n]["query"], "pos": [own], "neg": others, "reweight_rate": 1.}, f"{general}: query {n + 1}"
+    known, spared = KnownPositives(), 0
+    for row, where in rows(): known.add(pair_keys(row, where))
+    def clean():
+        nonlocal spared
+        for row, where in rows():
+            left = known.negatives_left(pair_keys(row, where))
+            spared += len(row["neg"]) - len(left)
+            yield with_negatives(row, left)
+    write_jsonl(out, clean())
+    write_json(f"{out}.manifest.json", manifest | {"pairs": manifest["pairs"] + wanted, "general": wanted,
+                                                 "negatives_positive_elsewhere": manifest.get("negatives_positive_elsewhere", 0) + spared})

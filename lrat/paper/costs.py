@@ -23,9 +23,10 @@ def _line(title, stages, gone, prices):
 def cost_table(
     results:dict[str,dict], # From `lrat.paper.results.load_results`
     prices:Prices|None=None, # None leaves money out
+    known:dict[str,StageCost]|None=None, # Stages that are read, by key; added to
 )->Table|None: # None where no stage is left
     "Stages, seconds, trajectories, calls, tokens and money of each artefact, and of all with each stage once"
-    known:dict[str,StageCost] = {}
+    known = {} if known is None else known
     found = {artefact: stage_costs(content["inputs"], prices, known=known) for artefact, content in results.items()}
     if not known: return None
     rows = [_line(find_artefact(artefact).name, stages, len(gone), prices) for artefact, (stages, gone) in found.items()]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HUB_PAIRS', 'left_out', 'Planner', 'plan_table1', 'plan_table2', 'plan_fig7', 'plan_fig8a', 'plan_table3',
-           'plan_fig9b', 'plan_fig4c', 'plan_fig8b', 'make_plan', 'describe_plan']
+           'plan_fig9b', 'plan_fig4c', 'plan_fig8b', 'make_plan', 'short_number', 'describe_plan']
 
 # %% ../../nbs/paper/plan.ipynb #176c7f89
 from collections.abc import Iterator
@@ -179,7 +179,10 @@ def make_plan(
     return list(once.values())
 
 # %% ../../nbs/paper/plan.ipynb #a8565aeb
-def _big(number):
+def short_number(
+    number:float, # Such as 1,234,567
+)->str: # Such as `1.2 M`
+    "A number with three digits or so, and the letter of its thousands"
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= size: return f"{number/size:.1f} {letter}"
     return f"{number:.0f} "
@@ -191,9 +194,10 @@ def describe_plan(
     for number, stage in enumerate(stages, 1):
         yield f"{number}. {stage.name}: {stage.inputs} -> {stage.outputs}" + (f"  [{stage.models}]" if stage.models else "")
         yield "   " + ", ".join(f"{name} {count:,g}" if isinstance(count, float) else f"{name} {count:,}" for name, count in stage.counts.items())
-        needs = [f"disk {_big(stage.disk)}B"] + [f"GPU memory {stage.gpu_gib:.1f} GiB"] * bool(stage.gpu_gib)
-        if stage.tokens: needs += [f"{_big(stage.tokens)}tokens", f"{stage.gpu_hours:,.1f} GPU hours"]
+        needs = [f"disk {short_number(stage.disk)}B"] + [f"GPU memory {stage.gpu_gib:.1f} GiB"] * bool(stage.gpu_gib)
+        if stage.tokens: needs += [f"{short_number(stage.tokens)}tokens", f"{stage.gpu_hours:,.1f} GPU hours"]
         yield "   " + ", ".join(needs) + (f"  ({stage.formula})" if stage.formula else "")
-    yield (f"in all: disk {_big(sum(s.disk for s in stages))}B, {_big(sum(s.tokens for s in stages))}tokens, "
+    yield (f"in all: disk {short_number(sum(s.disk for s in stages))}B, {short_number(sum(s.tokens for s in stages))}tokens, "
            f"{sum(s.gpu_hours for s in stages):,.0f} GPU hours, at most {max(s.gpu_gib for s in stages):.0f} GiB of GPU memory at one time")
-    yield "counts: from the settings and the paper; tokens, hours, memory and disk: estimates from lrat.paper.estimates.Assumed, not measured"
+    yield ("counts: from the settings and the paper; encoding and training: rates and memory measured on an H200 (lrat.paper.estimates.Measured); "
+           "chat models, tokens and disk: assumed (Assumed)")

@@ -12,7 +12,7 @@ from ..core.settings import LratError
 from ..evaluation.behaviour import DIFFERENCES, GROUPS, Observed, audit, reasoning_lengths
 from ..evaluation.statistics import Estimate, median, resampled_medians
 from ..mining.weights import saturation, weight_scale
-from .behaviour import observe_collected, observed_row, resampling
+from .behaviour import judged_benchmark, observe_judged, observed_row, resampling
 from .drawing import chosen, in_words, one_row
 from .figures import COLOURS, SavedFigure, new_figure, save_figure, styled
 from ..pipeline.pipeline import Pipeline
@@ -22,10 +22,10 @@ QUANTILES = {"lowest_tenth": .1, "lower_quarter": .25, "median": .5, "upper_quar
 
 def fig4d_rows(
     pipeline:Pipeline, # Whose trajectories are asked for
-    observed:list[Observed]|None=None, # None takes `observe_collected`
+    observed:list[Observed]|None=None, # None takes `observe_judged`
 )->list[dict]: # Rows of `fig4d`
     "Quantiles of the reasoning length for each group of browses, and the differences of the medians"
-    observed = observe_collected(pipeline) if observed is None else observed
+    observed = observe_judged(pipeline) if observed is None else observed
     lengths, rows = reasoning_lengths(observed, **resampling(pipeline)), []
     for group in (g for g in GROUPS if len(lengths.values[g])):
         for name, share in QUANTILES.items():
@@ -130,9 +130,9 @@ def draw_fig6(
 # %% ../../nbs/paper/reasoning.ipynb #b41ef91a
 def audit_rows(
     pipeline:Pipeline, # Whose trajectories are asked for
-    observed:list[Observed]|None=None, # None takes `observe_collected`
+    observed:list[Observed]|None=None, # None takes `observe_judged`
 )->list[dict]: # Rows of `judge_audit`
     "Share of opened evidence and of other opened documents that the judge keeps, and of browses without a label"
-    observed = observe_collected(pipeline) if observed is None else observed
-    return [observed_row(pipeline, "judge_audit", name, one, system=pipeline.settings.mining.judge, benchmark="world-train", unit="share")
+    observed = observe_judged(pipeline) if observed is None else observed
+    return [observed_row(pipeline, "judge_audit", name, one, system=pipeline.settings.mining.judge, benchmark=judged_benchmark(pipeline), unit="share")
             for name, one in audit(observed, **resampling(pipeline)).items() if one.value is not None]

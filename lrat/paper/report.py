@@ -12,9 +12,10 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from ..core.files import open_atomic, read_json
-from ..core.settings import load_settings, project_root
+from ..core.settings import LratError, load_settings, project_root
 from ..evaluation.prices import Prices
 from ..evaluation.scores import METRICS
+from .actual import actual_table
 from .artefacts import all_artefacts
 from .costs import cost_table
 from .expected import check_expected, expected_table
@@ -22,6 +23,7 @@ from .figures import load_figures
 from .results import BENCHMARK_LABELS, SYSTEM_LABELS, load_results, results_folder
 from .sentences import COMPARED_BY, comparison_sentence, difference_text, encoder_note, seeds_alone, verdict
 from .tables import Table, format_value, headline_rows, paper_tables, results_tables
+from .trajectories import QUESTIONS_SHOWN, trajectory_folders, view_table, write_trajectories
 
 # %% ../../nbs/paper/report.ipynb #48719c76
 IN_DOMAIN, CONTROLS = ("world-eval", "infoseek-eval"), ("top1", "lexical")
@@ -176,11 +178,26 @@ def _expected(checks):
     return {"expected": _box(expected_table(checks), "scroll wrap"), "expected_note": f"{html.escape(note)} A number is OK within its "
             "tolerance, which comes from the spread over training seeds; it has drifted within twice that, else it fails."}
 
+def _trajectories(profile, results):
+    "What the page says about trajectories; writes a page of them beside it"
+    table, page = view_table(trajectory_folders(results)), write_trajectories(profile, results, IN_DOMAIN)
+    if not table: return {"trajectories": "", "trajectories_link": "", "trajectories_note": "None of the trajectories behind these results is here."}
+    note = ("What the agents did, step by step: searches with their ranked lists, what they opened, what they thought of it." +
+            (f" The page shows the base and +LRAT side by side, on at most {QUESTIONS_SHOWN} questions." if page else ""))
+    return {"trajectories": _folded(table), "trajectories_link": page.name if page else "", "trajectories_note": html.escape(note)}
+
+def _planned(results, known):
+    "What the page says about the plan, and what it took"
+    try: table = actual_table(results, known)
+    except LratError as error: return {"planned": "", "planned_note": f"There is no plan to compare with: {html.escape(str(error))}."}
+    return {"planned": _box(table) if table else "", "planned_note": f"The plan is that of all {len(all_artefacts())} artefacts (lrat run --plan); {len(results)} are "
+            "here. Planned hours are those of models on an H200; the hours here are those of the stages, on the machines that ran them."}
+
 def _costs(results, prices):
     "What the page says about costs"
-    table = cost_table(results, prices)
-    if not table: return {"costs": "", "costs_note": "None of the stages behind these results is here, so there is nothing to count."}
-    return {"costs": _box(table, "scroll"), "costs_note": "Stages serve several artefacts, so the lines overlap; the last one counts each stage "
+    table = cost_table(results, prices, known := {})
+    if not table: return {"costs": "", "costs_note": "None of the stages behind these results is here, so there is nothing to count.", "planned": "", "planned_note": ""}
+    return {**_planned(results, known), "costs": _box(table, "scroll"), "costs_note": "Stages serve several artefacts, so the lines overlap; the last one counts each stage "
             "once. Calls and tokens are those of all trajectories and of judges that are models, failed ones included. Not here: inputs whose stage "
             "was deleted. None: scripted agents and rules ask no model. What a file does not say is named, never taken as 0."
             + ("" if prices else " With lrat run --prices FILE the table shows money, too.")}
@@ -195,7 +212,7 @@ def build_report(
     profile:str, # smoke, mini or paper
     prices:Prices|None=None, # Of models, for the table of costs
 )->Path: # results/<profile>/report.html
-    "Write the report on everything that is recorded under a profile; raises `LratError` for an unknown profile"
+    "Write the report on everything that is recorded under a profile, and a page of trajectories beside it; raises `LratError` for an unknown profile"
     import jinja2
     load_settings(profile) # Refuses an unknown profile
     results, recorded = load_results(profile), load_results(profile, own=True)
@@ -206,6 +223,7 @@ def build_report(
         leading=[html.escape(s) for s in leading_sentences(results)],
         headline=[_box(t, "scroll headline") for t in headline(results)],
         artefacts=list(_sections(profile)), **_expected(check_expected(profile)), **_costs(recorded, prices),
+        **_trajectories(profile, recorded),
         provenance=[_box(t, "scroll wrap") for t in provenance_tables(profile, recorded)],
         settings=[_folded(t) for t in _settings_tables(recorded)])
     path = results_folder(profile)/"report.html"

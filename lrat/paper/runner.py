@@ -7,19 +7,23 @@ __all__ = ['find_notebooks', 'notebook_parameters', 'source_hash', 'run_notebook
            'run_notebooks', 'describe', 'run_command']
 
 # %% ../../nbs/paper/runner.ipynb #a6813d37
-import dataclasses, os, sys, time
+import dataclasses, os, re, sys, time
 from pathlib import Path
 from fastcore.script import Param
 from ..core.cli import require
-from ..core.files import digest, read_json, sha256_file, sha256_folder, write_json
+from ..core.files import digest, output_lock, read_json, sha256_file, sha256_folder, write_json
 from ..core.settings import LratError, Settings, code_version, load_settings, parse_settings, project_root
 from ..evaluation.prices import read_prices
+from ..llm.budget import BudgetSpent
+from ..llm.models import read_models
 from .artefacts import all_artefacts, find_artefact
 from .expected import EXPECTED, check_expected, settle_expected
 from .figures import figures_folder
 from .plan import describe_plan, left_out, make_plan
 from .report import build_report
+from ..pipeline.check import check_command
 from ..pipeline.pipeline import released_pairs
+from ..pipeline.roles import describe_models, meter_of
 
 # %% ../../nbs/paper/runner.ipynb #45c10840
 def find_notebooks(
@@ -70,7 +74,10 @@ def source_hash(
 
 def _state(path, parameters, profile):
     data = project_root()/"data"/profile
-    return digest({"code": source_hash(path), "parameters": parameters, "version": code_version(),
+    changes = parameters.get("changes") or {}
+    file, parameters = changes.get("agent__models"), parameters | ({"changes": {n: v for n, v in changes.items() if n != "agent__budget"}} if changes else {})
+    models = {"models": {name: entry.identity() for name, entry in read_models(file).items()}} if file else {}
+    return digest(models | {"code": source_hash(path), "parameters": parameters, "version": code_version(),
                    "settings": load_settings(profile).as_dict(), "data": sha256_folder(data) if data.is_dir() else None})
 
 def _written_since(results, start):
@@ -109,6 +116,14 @@ def run_notebook(
                      "wrote": _written_since(results, start)})
     return outcome | {"status": "ran"}
 
+def _said(error, copy):
+    "What ended a cell, in one line; where the kernel sent no error, the last line that the cell wrote"
+    import nbformat
+    if error.evalue or error.ename != "CellExecutionError": return f"{error.ename}: {error.evalue}".splitlines()[0]
+    cells = [cell for cell in nbformat.read(copy, as_version=4).cells if cell.get("execution_count") == error.exec_count]
+    lines = [line for cell in cells for o in cell.outputs if o.get("name") == "stderr" for line in o.text.splitlines() if line.strip()]
+    return re.sub(r"^(?:\w+\.)+(?=\w+: )", "", lines[-1]) if lines else error.ename
+
 def _execute(path, copy, parameters):
     papermill = require("papermill", "notebooks")
     try:
@@ -116,7 +131,7 @@ def _execute(path, copy, parameters):
                                    progress_bar=sys.stderr.isatty(), stderr_file=sys.stderr, log_output=False,
                                    extra_arguments=["--IPKernelApp.log_level=40"]) # It warns that it listens on this machine
     except papermill.PapermillExecutionError as error:
-        return {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}".splitlines()[0]}
+        return {"cell": error.exec_count, "error": _said(error, copy)}
     except Exception as error: # A kernel that dies (out of memory, say) has no cell to blame
         return {"cell": None, "error": f"{type(error).__name__}: {error}".splitlines()[0]}
 
@@ -137,10 +152,15 @@ def runnable(
 def changed_settings(
     changes:list[str]|None, # As typed after `--set`
     pairs:str|None=None, # As typed after `--pairs`
+    models:str|None=None, # As typed after `--models`
+    budget:str|None=None, # As typed after `--budget`
 )->dict: # For `load_settings`
     "Settings that differ from the profile's; raises `LratError` for a setting that does not exist"
     found = parse_settings(changes or ())
     if pairs is not None: found["mining__pairs"] = pairs
+    if models is not None: found["agent__models"] = models
+    if budget is not None: found["agent__budget"] = budget
+    if found.get("agent__models"): found["agent__models"] = str(Path(found["agent__models"]).resolve()) # Notebooks run in another folder
     return {name: _plain(value) for name, value in found.items()}
 
 def _plain(value):
@@ -155,13 +175,14 @@ def run_notebooks(
     parameters:dict|None=None, # More values for every notebook's parameters cell
     force:bool=False, # Run even what is up to date
 )->list[dict]: # One outcome a notebook
-    "Run notebooks one after the other; after a failure, continue with the next"
+    "Run notebooks one after the other; after a failure, continue with the next, unless the budget is used up"
     for path in notebooks: notebook_parameters(path) # Refuse a bad one before an hour is spent on the others
     outcomes = []
     for number, path in enumerate(notebooks, 1):
         print(f"[{number}/{len(notebooks)}] {path.stem}", flush=True)
         outcomes.append(run_notebook(path, profile, parameters, force=force))
         print(describe(outcomes[-1]), flush=True)
+        if outcomes[-1].get("error", "").startswith(BudgetSpent.__name__): break # The rest would train and index, and then stop as well
     return outcomes
 
 def describe(
@@ -172,35 +193,15 @@ def describe(
     where = f"cell {outcome['cell']}" if outcome["cell"] else "the kernel"
     return f"    FAILED in {where}: {outcome['error']}\n    open {outcome['copy']}"
 
-# %% ../../nbs/paper/runner.ipynb #e927ae52
-def run_command(
-    notebooks:Param("Notebooks by number or name, or artefacts by id; none for all experiments", str, opt=False, nargs="*"),
-    profile:str="smoke", # smoke, mini or paper
-    seed:int=None, # Another seed for everything
-    force:bool=False, # Run even what is up to date
-    plan:bool=False, # Only say what the profile would do and cost, without a network or a GPU
-    pairs:str=None, # mine, or hub to train on the released pairs; the profile's own start if not given
-    prices:str=None, # Price table of lrat costs, for money in the report
-    set:Param("Settings that differ from the profile's, such as agent.policies=my-model", str, nargs="+")=None,
-    expected:Param(f"Run nothing: {' or '.join(EXPECTED)} the expected values of the profile", str, choices=EXPECTED)=None,
-):
-    "Execute experiment notebooks under a profile, then write the report"
-    if expected: return settle_expected(profile, expected)
-    changes = changed_settings(set, pairs)
-    settings, table = load_settings(profile, **changes), read_prices(prices) if prices else None
-    if plan: return print("\n".join(_plan_lines(settings)))
-    chosen, skipped = runnable(find_notebooks(notebooks), settings)
-    for name, reason in skipped.items(): print(f"{name}: left out, since the released pairs come without trajectories: {reason}")
-    if not chosen: raise LratError("nothing is left to run; start from trajectories: --pairs mine")
-    if settings.mining.pairs == "hub": released_pairs(settings) # Before an hour is spent on the rest
-    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS"): # The small profiles never ask a hub
-        os.environ.setdefault(name, "0" if profile == "paper" else "1")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found") # Bars are drawn as text
-    given = {} if seed is None else {"seed": seed}
-    outcomes = run_notebooks(chosen, settings.profile, given | ({"changes": changes} if changes else {}), force)
-    _say_end(profile, outcomes, build_report(profile, table))
+# %% ../../nbs/paper/runner.ipynb #1c9664b8
+def _prices(path, settings):
+    "The price table that was named, or the one in the file of models"
+    file = settings.agent.models
+    priced = path or file and any(entry.price for entry in read_models(file).values())
+    return read_prices(path or file) if priced else None
 
 def _plan_lines(settings):
+    yield from describe_models(settings)
     yield from describe_plan(make_plan(settings))
     for artefact, reason in left_out(settings).items():
         yield f"left out: {find_artefact(artefact).name} {reason}; the released pairs come without trajectories"
@@ -214,3 +215,40 @@ def _say_end(profile, outcomes, report):
     print(f"open the report:  {report}", f"and the figures:  {figures_folder(profile)}", sep="\n")
     if failed: raise LratError(f"{len(failed)} of {len(outcomes)} notebooks failed: {', '.join(failed)}")
     if off: raise LratError(f"{len(off)} of {len(checks)} artefacts are off the expected values: {', '.join(off)}")
+
+# %% ../../nbs/paper/runner.ipynb #e927ae52
+def run_command(
+    notebooks:Param("Notebooks by number or name, or artefacts by id; none for all experiments", str, opt=False, nargs="*"),
+    profile:str="smoke", # smoke, mini or paper
+    seed:int=None, # Another seed for everything
+    force:bool=False, # Run even what is up to date
+    plan:bool=False, # Only say what the profile would do and cost, without a network or a GPU
+    check:bool=False, # Only ask each model for one token and one tool call, or a verdict, and say what will not work
+    pairs:str=None, # mine, or hub to train on the released pairs; the profile's own start if not given
+    models:str=None, # File of models by name: agents and judges that the settings name are looked up in it
+    budget:str=None, # Most that models may cost in this profile in all, as their servers count: '2M tokens', or '5 USD' by the prices in --models
+    prices:str=None, # Price table of lrat costs, or a file of models, for money in the report
+    set:Param("Settings that differ from the profile's, such as agent.policies=my-model", str, nargs="+")=None,
+    expected:Param(f"Run nothing: {' or '.join(EXPECTED)} the expected values of the profile", str, choices=EXPECTED)=None,
+):
+    "Execute experiment notebooks under a profile, then write the report"
+    if expected: return settle_expected(profile, expected)
+    changes = changed_settings(set, pairs, models, budget)
+    settings = load_settings(profile, **changes)
+    table, meter = _prices(prices, settings), meter_of(settings)
+    if plan: return print("\n".join(_plan_lines(settings)))
+    if check: return check_command(settings)
+    chosen, skipped = runnable(find_notebooks(notebooks), settings)
+    for name, reason in skipped.items(): print(f"{name}: left out, since the released pairs come without trajectories: {reason}")
+    if not chosen: raise LratError("nothing is left to run; start from trajectories: --pairs mine")
+    if settings.mining.pairs == "hub": released_pairs(settings) # Before an hour is spent on the rest
+    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS"): # The small profiles never ask a hub
+        os.environ.setdefault(name, "0" if profile == "paper" else "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found") # Bars are drawn as text
+    given = {} if seed is None else {"seed": seed}
+    with output_lock(project_root()/"results"/profile, "run"):
+        outcomes = run_notebooks(chosen, settings.profile, given | ({"changes": changes} if changes else {}), force)
+        if meter:
+            meter.update()
+            print(f"spent under {profile}: {meter} ({meter.ledger})")
+        _say_end(profile, outcomes, build_report(profile, table))

@@ -25,8 +25,10 @@ from ..judging.judge import judge_trajectories
 from ..evaluation.scores import ScoreTable, score_rankings, score_trajectories
 from ..mining.mine import mine_to_file
 from ..mining.rules import mining_rules
-from ..llm.client import ChatModel
+from ..llm.models import find_model, open_model, read_models
 from ..data.questions import read_qrels, read_questions, read_trec_run, write_trec_run
+from ..llm.budget import metered
+from .roles import judge_models, meter_of
 from .systems import System, loop_name, systems
 from ..mining.subsets import select_trajectories, take_pairs
 from ..core.settings import AgentSettings, InputError, LratError, RetrieverSettings, Settings, TrainingSettings, WorldSettings, project_root
@@ -45,12 +47,20 @@ class Pipeline:
         self.settings, self.root, self.systems = settings, root, systems(settings.evaluation)
         self.used, self.edges = {}, {} # Stages by name, and the names of their inputs
         self._first, self._suffix = None, "" # Of another encoder: the pipeline that its pairs come from, and the end of its names
-        self._retriever, self._agent = (_plain(group) for group in (settings.retriever, settings.agent))
+        self._retriever = _plain(settings.retriever)
+        self._agent = {name: value for name, value in _plain(settings.agent).items() if name not in ("endpoint", "models", "budget")} # Change no result
+        self._models, self._meter = read_models(settings.agent.models) if settings.agent.models else {}, meter_of(settings, root)
 
-    def _stage(self, name, function, modules, parameters, **inputs):
-        "The stage that `function` makes; `modules` are those that do the work, without `lrat.`"
+    def _served(self, names):
+        "Where models are, which changes no result, and what the file of models says of them, which does"
+        agent, found = self.settings.agent, {name: self._models[name].identity() for name in names if name in self._models}
+        return {"endpoint": "" if found else agent.endpoint, "models": agent.models}, {"models": found} if found else None
+
+    def _stage(self, name, function, modules, parameters, asks=None, **inputs):
+        "The stage that `function` makes; `modules` are those that do the work, without `lrat.`; `asks` names the models that it needs"
         if name.partition("-")[0] in ("index", "runs", "model", "ranking"): name += self._suffix # What depends on the encoder
-        stage = run_stage(name, function, parameters, inputs, self.root, made_by=tuple(f"lrat.{m}" for m in modules.split()))
+        addresses, counted = (None, None) if asks is None else self._served(asks)
+        with metered(self._meter): stage = run_stage(name, function, parameters, inputs, self.root, tuple(f"lrat.{m}" for m in modules.split()), addresses, counted)
         flat = (one for value in inputs.values() for one in (value if isinstance(value, list) else [value]))
         self.used[name], self.edges[name] = stage, [one.name for one in flat]
         return stage
@@ -88,13 +98,14 @@ class Benchmark:
     stem:str # `<stem>.tsv` and `<stem>.qrels` in the data folder
     corpus:str="corpus.jsonl" # The corpus that is searched
     answers:bool=True # Do its answers say whether a run succeeded?
+    judged:bool=True # Is the evidence of its questions published? Without it, success and steps are measured alone
 
 BENCHMARKS = {
     "world-train": Benchmark("train"),
     "world-eval": Benchmark("eval"),
     "fanoutqa-agent": Benchmark("fanout", answers=False), # Their answers are lists and numbers, which the scripted agents do not give
     "fanoutqa-leaf": Benchmark("leaf", answers=False),
-    "infoseek-eval": Benchmark("infoseek-eval"),
+    "infoseek-eval": Benchmark("infoseek-eval", judged=False),
     "browsecomp-plus": Benchmark("browsecomp-plus", corpus="browsecomp-plus.corpus.jsonl"),
 }
 
@@ -107,10 +118,12 @@ def make_world(out, world, seed):
 
 def link_published(out, data, stems, train):
     "Published corpora and benchmarks, and where trajectories are collected the training questions, linked from where the user put them"
-    needed = [*["train.tsv"] * train, *(n for s in stems for b in [BENCHMARKS[s]] for n in (b.corpus, f"{b.stem}.tsv", f"{b.stem}.qrels"))]
+    asked = [BENCHMARKS[name] for name in stems]
+    needed = [*["train.tsv"] * train, *(n for b in asked for n in (b.corpus, f"{b.stem}.tsv")), *(f"{b.stem}.qrels" for b in asked if b.judged)]
     missing = [name for name in needed if not (data/name).is_file()]
     if missing: raise LratError(f"{data}: lacks {', '.join(missing)}; put the published files there (README, 'The paper's profile')")
-    known = [name for name in ["train.qrels"] * train if (data/name).is_file()] # Evidence of training questions is not published for all
+    optional = [*["train.qrels"] * train, *(f"{b.stem}.qrels" for b in asked if not b.judged)] # Their evidence is not published; a user may have it
+    known = [name for name in optional if (data/name).is_file()]
     for name in needed + known:
         if not (out/name).exists(): os.symlink((data/name).resolve(), out/name)
 
@@ -151,13 +164,14 @@ def index(self:Pipeline,
                        **({"model": model} if model else {}))
 
 # %% ../../nbs/pipeline/21_pipeline.ipynb #564d8056
-def make_runs(out, data, index, questions, policy, rounds, retriever, agent, seed, part=(0, 1), shuffle=None):
+def make_runs(out, data, index, questions, policy, rounds, retriever, agent, seed, endpoint, models, part=(0, 1), shuffle=None):
     "One policy's trajectories over one index, a file a question; for a part of the questions, or with shuffled lists, where asked"
     settings, opened = RetrieverSettings(**retriever), open_index(index/"index")
     budget = Budget(rounds, settings.k, settings.snippet_tokens, settings.browse_tokens)
     asked = read_questions(data/f"{questions}.tsv")[part[0]::part[1]]
     if shuffle is not None: opened = Shuffled(opened, shuffle)
-    collect(asked, opened, open_policy(policy, opened.corpus, AgentSettings(**agent), seed=seed), out/"runs", budget)
+    chosen = open_policy(policy, opened.corpus, AgentSettings(**agent, endpoint=endpoint), seed=seed, models=models)
+    collect(asked, opened, chosen, out/"runs", budget)
 
 @patch
 def trajectories(self:Pipeline,
@@ -180,19 +194,19 @@ def trajectories(self:Pipeline,
     if shuffle is not None: chosen["shuffle"] = shuffle
     return self._stage(name, make_runs, "agents.collect agents.scripted retrieval.index evaluation.position_bias",
         chosen | {"questions": about.stem, "policy": policy, "rounds": rounds, "retriever": self._retriever | ({"k": k} if k else {}),
-                  "agent": self._agent, "seed": self.settings.seed}, data=self.data(), index=self.index(system, seed, about.corpus))
+                  "agent": self._agent, "seed": self.settings.seed}, asks=[policy], data=self.data(), index=self.index(system, seed, about.corpus))
 
 # %% ../../nbs/pipeline/21_pipeline.ipynb #63252bb1
-def make_verdicts(out, runs, judge, endpoint, model):
+def make_verdicts(out, runs, judge, endpoint, model, models):
     "Which opened documents were useful"
-    judge_trajectories(runs/"runs", make_judge(judge, endpoint, model), out/"verdicts.jsonl")
+    judge_trajectories(runs/"runs", make_judge(judge, endpoint, model, models=models), out/"verdicts.jsonl")
 
 @patch
 def verdicts(self:Pipeline, runs:Stage)->Stage:
     "Verdicts on the documents opened in some trajectories"
     mining = self.settings.mining
     return self._stage(runs.name.replace("runs", "verdicts", 1), make_verdicts, "judging.command",
-                       {"judge": mining.judge, "endpoint": self.settings.agent.endpoint, "model": mining.judge_model}, runs=runs)
+                       {"judge": mining.judge, "model": mining.judge_model}, asks=judge_models(self.settings), runs=runs)
 
 @patch
 def collected(self:Pipeline, system:str, seed:int=0)->list[Stage]:
@@ -283,9 +297,10 @@ def model(self:Pipeline, system:str, seed:int)->Stage:
         "training": _plain(self.training(system, seed)), "seed": seed}, pairs=self.pairs(system, seed))
 
 # %% ../../nbs/pipeline/21_pipeline.ipynb #077b0467
-def make_answers(out, data, runs, questions, endpoint, model):
+def make_answers(out, data, runs, questions, endpoint, model, models):
     "Which final answers are right, as a model judges them"
-    judge = AnswerJudge(ChatModel(endpoint, model, JUDGE_SAMPLING["lrat"]))
+    entry = find_model(models, model, endpoint)
+    judge = AnswerJudge(open_model(model, endpoint, JUDGE_SAMPLING["lrat"], entry), concurrency=entry and entry.concurrency or 8)
     judge_answers(runs/"runs", read_questions(data/f"{questions}.tsv"), judge, out/"verdicts.jsonl")
 
 @patch
@@ -294,7 +309,7 @@ def answers(self:Pipeline, benchmark:str, runs:Stage)->Stage|None:
     about, model = BENCHMARKS[benchmark], self.settings.evaluation.answer_judge
     if model == "rule" or not about.answers: return None
     return self._stage(runs.name.replace("runs", "answers", 1), make_answers, "judging.answers",
-                       {"questions": about.stem, "endpoint": self.settings.agent.endpoint, "model": model}, data=self.data(), runs=runs)
+                       {"questions": about.stem, "model": model}, asks=[model], data=self.data(), runs=runs)
 
 @patch
 def scores(self:Pipeline, benchmark:str, policy:str, system:str, seed:int=0, k:int|None=None)->ScoreTable:
@@ -304,7 +319,8 @@ def scores(self:Pipeline, benchmark:str, policy:str, system:str, seed:int=0, k:i
     if not about.answers: asked = [dataclasses.replace(q, answer=None) for q in asked]
     judged = self.answers(benchmark, runs := self.trajectories(benchmark, policy, system, seed, k))
     correct = read_answer_verdicts(judged/"verdicts.jsonl") if judged else answer_is_correct
-    return score_trajectories(runs/"runs", asked, read_qrels(data/f"{about.stem}.qrels"), correct)
+    evidence = data/f"{about.stem}.qrels"
+    return score_trajectories(runs/"runs", asked, read_qrels(evidence) if evidence.is_file() else None, correct)
 
 # %% ../../nbs/pipeline/21_pipeline.ipynb #3a630dc8
 def make_ranking(out, data, index, questions, k):

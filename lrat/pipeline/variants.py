@@ -48,7 +48,8 @@ DISTILLED = 600 # General queries for distillation
 
 def _general_queries(data, index, stems, count, seed):
     base = open_index(index/"index")
-    barred = {docid for stem in stems for judged in read_qrels(data/f"{stem}.qrels").values() for docid in judged}
+    known = [path for stem in stems if (path := data/f"{stem}.qrels").is_file()] # Not every benchmark's evidence is published
+    barred = {docid for path in known for judged in read_qrels(path).values() for docid in judged}
     return base, general_queries(base.corpus, count, seed, barred)
 
 def make_general(out, data, index, stems, held, kept, width, seed):

@@ -15,7 +15,7 @@ from ..data.corpus import Corpus
 from .dense import DenseRetriever, on_gpus
 from .encoder import Encoder
 from ..core.files import progress, read_json
-from .retriever import Hit, best_hits
+from .retriever import Hit, best_hits, check_k
 from ..core.settings import LratError
 from ..core.cli import require
 from .shards import map_vectors, shards
@@ -61,9 +61,11 @@ def build_approximate(
         if not index.is_trained: index.train(_sample(parts, 64 * index.nlist))
         for vectors in progress(parts, "linking"): index.add(np.ascontiguousarray(vectors, np.float32))
     finally: faiss.omp_set_num_threads(threads)
+    if index.ntotal != sum(map(len, parts)): raise LratError(f"{out}: took {index.ntotal} of {sum(map(len, parts))} vectors; build it again")
     out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f".{out.name}.part")
-    faiss.write_index(index, str(building))
+    try: faiss.write_index(index, str(building))
+    except RuntimeError as error: raise LratError(f"{out}: could not be written ({str(error).splitlines()[-1]:.100}); make room and run the same command again") from None
     os.replace(building, out)
 
 def _sample(parts, limit):
@@ -99,8 +101,8 @@ class ApproximateRetriever(DenseRetriever):
 
     def search_batch(self, queries:list[str], k:int)->list[list[Hit]]:
         "About the k best documents for each query; `recall` in `index.json` says how close"
+        if check_k(k) > self._most: raise LratError(f"k is {k}; an index on a GPU returns at most {self._most} documents: ask for fewer")
         if not queries: return []
-        if k > self._most: raise LratError(f"k is {k}; an index on a GPU returns at most {self._most} documents: ask for fewer")
         scores, rows = self._index.search(self._encoded(queries), min(k, len(self.docids)))
         return [best_hits(((self.docids[r], s) for r, s in zip(*pair) if r >= 0), k) for pair in zip(rows, scores)]
 
@@ -121,12 +123,16 @@ def measured_recall(
     retriever:DenseRetriever, # An approximate one; an exact one scores 1
     dense:str|Path, # Folder of the dense index it was built from
     k:int=10,
-    queries:int=256, # How many titles serve as queries
-)->dict: # recall, k, queries
+    queries:int=256, # How many first lines serve as queries
+)->dict: # recall, k, queries; nothing where no document has a text
     "Recall@k of `retriever` against exact search"
     corpus, k = retriever.corpus, min(k, len(retriever.corpus))
     rows = np.linspace(0, len(corpus) - 1, min(queries, len(corpus))).astype(int)
-    titles = [title for title in (corpus.at(int(row)).title for row in rows) if title]
-    cut = exact_cut(dense, retriever.encoder.encode_queries(titles), k) - 1e-5 # Rounding differs with the order of the sums
+    titles = [title for title in (_title(corpus.at(int(row)).text) for row in rows) if title]
+    if not titles: return {}
+    cut = exact_cut(dense, retriever.encoder.encode_queries(titles), k)
+    cut -= 1e-5 * np.maximum(1, np.abs(cut)) # Rounding differs with the order of the sums
     found = [sum(hit.score >= least for hit in hits) / k for hits, least in zip(retriever.search_batch(titles, k), cut)]
     return {"recall": round(float(np.mean(found)), 4), "k": k, "queries": len(titles)}
+
+def _title(text): return next((line.strip() for line in text.splitlines() if line.strip()), "") # The first line may be empty

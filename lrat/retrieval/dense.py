@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 from ..data.corpus import Corpus, Document
 from .encoder import Encoder
-from .retriever import Hit, best_hits
+from .retriever import Hit, best_hits, check_k, plain_query
 from ..core.settings import LratError
 from ..core.cli import require
-from .shards import map_vectors, read_shard, shards
+from .shards import check_finite, map_vectors, read_shard, shards
 
 # %% ../../nbs/retrieval/06_dense.ipynb #3e420b7b
 class MappedShards:
     "Searches shards on disk as FAISS's flat index searches memory"
-    def __init__(self, paths:list[Path]): self.paths = paths
+    def __init__(self, paths:list[Path]): self.paths, self._checked = paths, set()
 
     def search(self,
         queries:np.ndarray, # float32 [queries, dimensions]
@@ -30,6 +30,7 @@ class MappedShards:
         best = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         for path in self.paths:
             vectors = np.ascontiguousarray(map_vectors(path), np.float32) # No copy where they are stored as float32
+            if path not in self._checked: self._checked.add(check_finite(path, vectors))
             scores, rows = faiss.knn(queries, vectors, min(k, len(vectors)), faiss.METRIC_INNER_PRODUCT)
             scores, rows, start = np.hstack([best[0], scores]), np.hstack([best[1], rows + start]), start + len(vectors)
             kept = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -65,7 +66,7 @@ def load_vectors(
     index = require("faiss", "dense").IndexFlatIP(dimensions) if in_memory else MappedShards(shards(folder))
     for path in shards(folder):
         vectors, ids = read_shard(path, dimensions)
-        if in_memory: index.add(np.ascontiguousarray(vectors, np.float32)); docids += ids
+        if in_memory: check_finite(path, vectors); index.add(np.ascontiguousarray(vectors, np.float32)); docids += ids
         elif ids and [corpus.at(rows).docid, corpus.at(min(rows + len(ids), len(corpus)) - 1).docid] != [ids[0], ids[-1]]:
             raise LratError(f"{path}: its documents are in another order than the corpus; build the index again")
         rows += len(ids)
@@ -97,9 +98,9 @@ class DenseRetriever:
 
     def search_batch(self, queries:list[str], k:int)->list[list[Hit]]:
         "The k best documents for each query; raises `LratError` for more than a GPU can return"
+        if check_k(k) > self._most: raise LratError(f"k is {k}; an index on a GPU returns at most {self._most} documents: ask for fewer")
         if not queries: return []
         wanted, total, vectors = k + 1, min(len(self.docids), self._most), self._encoded(queries)
-        if k > self._most: raise LratError(f"k is {k}; an index on a GPU returns at most {self._most} documents: ask for fewer")
         while True:
             scores, rows = self._index.search(vectors, min(wanted, total))
             if wanted >= total or (scores[:, -1] < scores[:, k - 1]).all(): break
@@ -109,7 +110,10 @@ class DenseRetriever:
     def _encoded(self, queries):
         new = [q for q in dict.fromkeys(queries) if q not in self._vectors]
         if len(self._vectors) + len(new) > 100_000: self._vectors.clear(); new = list(dict.fromkeys(queries))
-        self._vectors.update(zip(new, self.encoder.encode_queries(new)))
+        vectors = self.encoder.encode_queries([plain_query(q) for q in new])
+        bad = np.flatnonzero(~np.isfinite(vectors).all(1))
+        if len(bad): raise LratError(f"the vector of the query {new[bad[0]]!r:.80} is not finite; the model is damaged, or needs another --dtype")
+        self._vectors.update(zip(new, vectors))
         return np.stack([self._vectors[q] for q in queries])
 
     def document(self, docid:str)->Document:

@@ -7,7 +7,7 @@ __all__ = ['KINDS', 'BuildRequest', 'Kind', 'installed_kinds', 'kind_of', 'build
            'search_command']
 
 # %% ../../nbs/retrieval/index.ipynb #bc0a6e4b
-import dataclasses, functools, os
+import dataclasses, functools, itertools, os, sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +16,19 @@ from ..core.plugins import installed, load_installed
 from .ann import APPROXIMATIONS, ApproximateRetriever, build_approximate, measured_recall, written_out
 from ..data.assets import ASSETS
 from .bm25 import B, K1, BM25Retriever, build_bm25
-from ..data.corpus import Corpus, open_corpus
+from ..data.corpus import Corpus, describe_documents, open_corpus
+from ..data.fields import FIELDS_HELP
 from .dense import DenseRetriever
 from .dtypes import DTYPES
 from .encode_corpus import build_dense, check_build
-from .encoder import POOLINGS
-from ..core.files import need, read_json, to_json, write_json
+from .languages import LANGUAGES, check_language, language_remark
+from .model_folder import POOLINGS
+from ..core.files import folder_lock, need, read_json, to_json, write_json
 from ..core.parallel import ENGINES
-from .fusion import DEPTH, RANK_CONSTANT, HybridRetriever
+from .fusion import DEPTH, FUSIONS, RANK_CONSTANT, Fusion, HybridRetriever, read_fusion
 from .reasonir import REASONIR, open_encoder
-from .retriever import Retriever, snippet
-from .shards import STORE_DTYPES
+from .retriever import Retriever, check_k, snippet
+from .shards import STORE_DTYPES, check_shards
 from .vectors import VECTOR_FORMS, export_vectors, import_vectors, vector_form
 from ..core.settings import LratError, RetrieverSettings
 
@@ -44,6 +46,8 @@ class BuildRequest:
     store_dtype:str # Of the stored vectors
     encoding:dict # Who encodes: processes and engine
     fill:Callable|None # Puts in vectors that were made elsewhere
+    language:str # Of the words that are matched
+    fusion:Fusion=Fusion() # Of a hybrid
 
     @functools.cached_property
     def encoder(self): return open_encoder(self.settings, self.model, self.dtype)
@@ -60,8 +64,14 @@ class Kind:
     encodes:bool=False # Holds vectors of documents
 
 # %% ../../nbs/retrieval/index.ipynb #be6e4d07
-KINDS = {"bm25": Kind("word matching by Lucene", lambda r: build_bm25(r.corpus, r.out/"lucene"),
-                      lambda folder, about, corpus, model: BM25Retriever(folder/"lucene", corpus), lambda r: {"k1": K1, "b": B})}
+def _build_words(r):
+    remark = language_remark((document.text[:2000] for document in itertools.islice(r.corpus, 200)), r.language)
+    if remark: print(f"{r.corpus.path}: {remark}", file=sys.stderr)
+    build_bm25(r.corpus, r.out/"lucene", r.language)
+
+KINDS = {"bm25": Kind("word matching by Lucene", _build_words,
+                      lambda folder, about, corpus, model: BM25Retriever(folder/"lucene", corpus, about.get("language", "en")),
+                      lambda r: {"k1": K1, "b": B} | ({"language": r.language} if r.language != "en" else {}))}
 
 def installed_kinds()->dict: # Name to entry point
     "Kinds that other packages offer under the entry point group `lrat.retrievers`"
@@ -82,41 +92,60 @@ def _simple_kind(opens):
     build = getattr(opens, "build", lambda corpus, folder: None)
     return Kind(opens.__doc__ or "", lambda r: build(r.corpus, r.out), lambda folder, about, corpus, model: opens(folder, corpus))
 
-# %% ../../nbs/retrieval/index.ipynb #cd7140f5
+# %% ../../nbs/retrieval/index.ipynb #ab10c002
 _FREE = ("corpus", "model", "retriever", "of", "recall", "k", "queries") # Locations and measurements
 
 def _made_from(about): return {k: v for k, v in about.items() if k not in _FREE}
 
+def _is_built(out, about):
+    for name in ("index.json", "begun.json"):
+        if (out/name).is_file() and _made_from(read_json(out/name)) != _made_from(about):
+            raise LratError(f"{out}: holds another index ({_difference(read_json(out/name), about)}); choose another --out or delete it")
+    return (out/"index.json").is_file()
+
+def _where_things_are(out, about):
+    "A finished index, told where its corpus, its model and other indexes are now"
+    found = read_json(out/"index.json")
+    now = found | {name: about[name] for name in ("corpus", "model", "of") if name in about}
+    if now != found: write_json(out/"index.json", now)
+    return now
+
+# %% ../../nbs/retrieval/index.ipynb #cd7140f5
 def build_index(
     corpus:str|Path, # A corpus in any form that `open_corpus` takes
     kind:str, # A key of `KINDS`, or an installed kind
     out:str|Path, # Folder for the index
     model:str|None=None, # For dense: asset name, folder or hub id; None takes the settings'
-    retriever:RetrieverSettings|None=None, # For dense: pooling, prompts and lengths; None takes the kind's
+    retriever:RetrieverSettings|None=None, # For dense: pooling, prompts and lengths; None takes the kind's and those of the model's folder
     of:Sequence[str|Path]=(), # Folders of the indexes that an approximate one or a hybrid is built from
     dtype:str="auto", # For dense: one of `DTYPES`
     store_dtype:str="float32", # For dense: one of `STORE_DTYPES`; float16 takes half the space
     processes:int=1, # For dense: how many encode at the same time
     engine:str="processes", # For dense: a key of `lrat.core.parallel.ENGINES`
     fill:Callable|None=None, # For dense: puts in vectors made elsewhere, given corpus, encoder and folder
+    language:str="en", # For bm25: a code in `LANGUAGES`
+    fusion:Fusion|None=None, # For hybrids: how the lists become one; None takes reciprocal ranks
+    fields:Sequence[str]=(), # The corpus's field of the docid, then those of the text; none for the rule of `lrat.data.fields`
 )->dict: # What `index.json` holds
     "Build an index, resuming where a killed build stopped; raises `LratError` where `out` holds another"
     check_build(processes, engine, store_dtype)
     out, chosen = Path(out).absolute(), kind_of(kind)
+    if check_language(language) != "en" and kind != "bm25": raise LratError(f"an index of kind {kind} matches no words of a language; leave --language out")
+    if fusion and chosen is not KINDS["hybrid"]: raise LratError(f"an index of kind {kind} fuses nothing; fusion, weights and temperatures are for hybrids")
     if fill and not chosen.encodes: raise LratError(f"an index of kind {kind} holds no vectors; choose a kind that does, such as dense")
-    settings, opened = retriever or chosen.settings, open_corpus(corpus)
+    settings, opened = retriever or chosen.settings, open_corpus(corpus, fields)
     request = BuildRequest(kind, opened, out, settings, model or settings.model, tuple(Path(folder).absolute() for folder in of),
-                           dtype, store_dtype, {"processes": processes, "engine": engine}, fill)
+                           dtype, store_dtype, {"processes": processes, "engine": engine}, fill, language, fusion or Fusion())
     about = {"kind": chosen.stored or kind, "corpus": os.path.relpath(opened.path, out), "corpus_sha256": opened.sha256,
-             "documents": len(opened), **chosen.describe(request)}
-    for name in ("index.json", "begun.json"):
-        if (out/name).is_file() and _made_from(read_json(out/name)) != _made_from(about):
-            raise LratError(f"{out}: holds another index ({_difference(read_json(out/name), about)}); choose another --out or delete it")
-    if (out/"index.json").is_file(): return read_json(out/"index.json")
-    write_json(out/"begun.json", about)
-    about |= chosen.build(request) or {}
-    write_json(out/"index.json", about)
-    return about
+             "documents": len(opened), **({"fields": list(opened.fields)} if opened.fields else {}), **chosen.describe(request)}
+    if _is_built(out, about): return _where_things_are(out, about) # Perhaps on a disk that cannot be written
+    with folder_lock(out, "indexing"):
+        if not _is_built(out, about):
+            write_json(out/"begun.json", about)
+            measured = chosen.build(request) or {}
+            opened.check_unchanged()
+            write_json(out/"index.json", about | measured)
+    return _where_things_are(out, about)
 
 # %% ../../nbs/retrieval/index.ipynb #2c82492b
 def open_index(
@@ -127,7 +156,9 @@ def open_index(
     folder = Path(folder).absolute()
     about = _finished(folder)
     for name in ("kind", "corpus"): need(about, name, str, folder/"index.json")
-    corpus = open_corpus(folder/about["corpus"])
+    if not (path := folder/about["corpus"]).exists():
+        raise LratError(f"{folder}: its corpus is not at {os.path.normpath(path)}; if it was moved, run the command that built this index with the new place")
+    corpus = open_corpus(path, about.get("fields", ()))
     if about.get("corpus_sha256", corpus.sha256) != corpus.sha256:
         raise LratError(f"{folder}: was made from another state of {corpus.path}; delete it and build it again")
     return kind_of(about["kind"]).open(folder, about, corpus, model)
@@ -140,19 +171,22 @@ def _finished(folder):
 def _folder_or_name(model, out): return model if model in ASSETS or not Path(model).exists() else os.path.relpath(model, out)
 
 def _describe_dense(r):
-    about = {"model": _folder_or_name(r.model, r.out), "retriever": dataclasses.asdict(r.settings), "encoder": r.encoder.identity()}
+    used = {name: getattr(r.encoder, name) for name in ("pooling", "query_prompt", "document_prompt", "query_max_length", "document_max_length")}
+    about = {"model": _folder_or_name(r.model, r.out), "retriever": dataclasses.asdict(r.settings) | used, "encoder": r.encoder.identity()}
     if r.store_dtype != "float32": about["store"] = r.store_dtype # Indexes made before there was a choice stay valid
     return about | ({"imported": True} if r.fill else {})
 
 def _build_dense(r):
     if r.fill: r.fill(r.corpus, r.encoder, r.out)
     else: build_dense(r.corpus, r.encoder, r.out, store_dtype=r.store_dtype, **r.encoding)
+    check_shards(r.out, r.encoder.dimensions, len(r.corpus))
 
 def _encoder_of(folder, about, model=None):
     "The encoder of a dense index; raises `LratError` where it is not the one that built it"
     name = about["model"]
     source = model or (str(folder/name) if (folder/name).is_dir() else name)
-    encoder = open_encoder(RetrieverSettings(**about["retriever"]), source, about["encoder"].get("precision", "auto"))
+    try: encoder = open_encoder(RetrieverSettings(**about["retriever"]), source, about["encoder"].get("precision", "auto"))
+    except LratError as error: raise LratError(f"{folder}: was built with {name}, which cannot be used so now ({error}); or build the index again") from None
     if encoder.identity() != about["encoder"]:
         raise LratError(f"{folder}: was built with another model ({name}: {_brief(about['encoder'])}; now {model or name}: {_brief(encoder.identity())}); "
                         "search with that one or build the index again")
@@ -164,14 +198,14 @@ KINDS["reasonir"] = dataclasses.replace(KINDS["dense"], help="dense, with Reason
 
 # %% ../../nbs/retrieval/index.ipynb #3d511ab2
 def _difference(old, new):
-    old, new = ({"store": "float32", "imported": False} | about for about in (old, new))
-    for name in ("kind", "documents", "corpus_sha256", "encoder", "store", "imported"):
+    old, new = ({"store": "float32", "imported": False, "language": "en"} | about for about in (old, new))
+    for name in ("kind", "documents", "corpus_sha256", "language", "encoder", "store", "imported"):
         if old.get(name) != new.get(name): return f"{'store_dtype' if name == 'store' else name} {_brief(old.get(name))}, not {_brief(new.get(name))}"
     return "other parameters"
 
 def _brief(value):
     if not isinstance(value, dict): return str(value)[:12]
-    prompts = "".join(f", {name} {value[name]!r}" for name in ("query_prompt", "document_prompt") if value[name])
+    prompts = "".join(f", {name} {value[name]!r:.80}" for name in ("query_prompt", "document_prompt", "head", "similarity", "lower_case", "code") if value.get(name))
     return (f"weights {'+'.join(value['weights'])[:12]}, {value['pooling']} pooling, {value['query_max_length']} and "
             f"{value['document_max_length']} tokens{prompts}, dtype {value.get('precision', 'auto')}")
 
@@ -208,22 +242,26 @@ def _open_approximate(folder, about, corpus, model):
 KINDS |= {name: Kind(f"{approximation.help}, built from a dense index", _build_approximate, _open_approximate,
                      lambda r: {**_about_others(r, ("dense",)), **written_out(r.kind, len(r.corpus))})
           for name, approximation in APPROXIMATIONS.items()}
-KINDS["hybrid"] = Kind("rank fusion of two indexes or more", lambda r: None,
-    lambda folder, about, corpus, model: HybridRetriever([open_index(other) for other in _same_others(folder, about)], about["depth"]),
-    lambda r: {**_about_others(r, least=2, most=9), "rank_constant": RANK_CONSTANT, "depth": DEPTH})
+KINDS["hybrid"] = Kind("fusion of two indexes or more", lambda r: None,
+    lambda folder, about, corpus, model: HybridRetriever([open_index(other) for other in _same_others(folder, about)], about["depth"], read_fusion(about)),
+    lambda r: {**_about_others(r, least=2, most=9), "rank_constant": RANK_CONSTANT, "depth": DEPTH, **r.fusion.fits(len(r.of)).described()})
 
 # %% ../../nbs/retrieval/index.ipynb #6f89c58f
 def index_command(
-    source:str, # Corpus: JSON lines, Parquet, a saved dataset or wikipedia-leads; with --export, a dense index
+    source:str, # Corpus: JSON lines, .gz, .zst, TSV, Parquet, a folder of them, or wikipedia-leads; with --export, a dense index
     out:Param("Folder for the index", str)=None,
     kind:Param(f"{'; '.join(f'{name}: {kind.help}' for name, kind in KINDS.items())}; or an installed kind", str)="dense",
     of:Param("For kinds that are built from other indexes: their folders", str, nargs="+")=None,
+    fusion:Param(f"For hybrid: {'; '.join(f'{name}: {kind.help}' for name, kind in FUSIONS.items())}; rrf if none is named", str)=None,
+    weights:Param("For hybrid: a weight for each index of --of; equal ones if none are given", float, nargs="+")=None,
+    temperatures:Param("For hybrid with --fusion temperature: one for each index of --of", float, nargs="+")=None,
     model:str=None, # For dense: asset name, folder or hub id; all-MiniLM-L6-v2 if none is named
-    pooling:Param(f"For dense: {', '.join(POOLINGS)}, or own for a model with its own code; mean if none is named", str)=None,
-    query_prompt:str=None, # Put before each query
+    language:Param(f"For bm25: the language of the corpus, {', '.join(LANGUAGES)}", str)="en",
+    pooling:Param(f"For dense: {', '.join(POOLINGS)}, or own for a model with its own code; the model folder's if none is named", str)=None,
+    query_prompt:str=None, # Put before each query; the model folder's if none is given, as for the next three
     document_prompt:str=None, # Put before each document
-    query_max_length:int=None, # Tokens; 64 for dense
-    document_max_length:int=None, # Tokens; 128 for dense
+    query_max_length:int=None, # Tokens; at most 512 if none is given
+    document_max_length:int=None, # Tokens
     dtype:Param(f"For dense: number format of the encoder, {', '.join(DTYPES)}", str)="auto",
     store_dtype:Param(f"For dense: number format of the stored vectors, {' or '.join(STORE_DTYPES)}", str)="float32",
     processes:int=1, # For dense: how many encode at the same time, on a GPU each where there are any
@@ -232,6 +270,7 @@ def index_command(
     export:Param("Folder for the vectors of SOURCE, which is an index; needs --form", str)=None,
     form:Param(f"Format of --vectors and --export: {' or '.join(VECTOR_FORMS)}", str)=None,
     questions:Param("With --export: TSV of questions whose vectors are written as well", str)=None,
+    fields:Param(FIELDS_HELP, str, nargs="+")=None,
 ):
     "Index a corpus, or export the vectors of an index; the same command again resumes or does nothing"
     if bool(out) == bool(export): raise LratError("name either --out, the folder of an index to build, or --export, a folder for the vectors of an index")
@@ -241,7 +280,9 @@ def index_command(
                  query_max_length=query_max_length, document_max_length=document_max_length)
     settings = dataclasses.replace(kind_of(kind).settings, **{name: value for name, value in given.items() if value is not None})
     fill = import_vectors(vectors, form) if vectors else None
-    about = build_index(source, kind, out, settings.model, settings, of or (), dtype, store_dtype, processes, engine, fill)
+    fused = Fusion(fusion or "rrf", tuple(weights or ()), tuple(temperatures or ())) if fusion or weights or temperatures else None
+    if not (Path(out)/"index.json").is_file(): print(*describe_documents(source, fields), sep="\n", file=sys.stderr)
+    about = build_index(source, kind, out, settings.model, settings, of or (), dtype, store_dtype, processes, engine, fill, language, fused, fields or ())
     recall = f", recall@{about['k']} {about['recall']} against exact search ({about['queries']} titles as queries)" if "recall" in about else ""
     print(f"{out}: {about['kind']} index of {about['documents']} documents{recall}")
 
@@ -254,8 +295,10 @@ def search_command(
     snippet_tokens:int=64, # Tokens of each document that are shown
 ):
     "Search an index"
-    if k < 1: raise LratError(f"--k is {k}; it must be at least 1")
+    check_k(k)
     retriever = open_index(index)
+    documents = len(getattr(retriever, "corpus", ()))
+    if 0 < documents < k: print(f"{index}: holds {documents} documents, fewer than --k {k}", file=sys.stderr)
     for rank, hit in enumerate(retriever.search(query, k), 1):
         document = retriever.document(hit.docid)
         shown = snippet(document.text, snippet_tokens)

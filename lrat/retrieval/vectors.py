@@ -6,7 +6,7 @@
 __all__ = ['VECTOR_FORMS', 'VectorForm', 'vector_form', 'import_vectors', 'export_vectors']
 
 # %% ../../nbs/retrieval/vectors.ipynb #d4ad7407
-import glob
+import glob, os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ def vector_form(
 # %% ../../nbs/retrieval/vectors.ipynb #5464cb9f
 def _all_vectors(paths, read, corpus, dimensions, file):
     "Vectors of all files in the order of the corpus, in a file that is mapped"
-    vectors = np.lib.format.open_memmap(file, "w+", np.float32, (len(corpus), dimensions))
+    vectors = _mapped(file, (len(corpus), dimensions))
     seen = np.zeros(len(corpus), bool)
     for path in progress(paths, "importing"):
         part, docids = read(path)
@@ -52,6 +52,14 @@ def _all_vectors(paths, read, corpus, dimensions, file):
         raise InputError(f"{len(seen) - seen.sum()} of {len(seen)} documents have no vector, the first is {corpus.at(int(seen.argmin())).docid}; name all files")
     return vectors
 
+def _mapped(file, shape):
+    "An array in a file whose room on the disk is certain; without, the first write to a full disk would kill the process"
+    try:
+        vectors = np.lib.format.open_memmap(file, "w+", np.float32, shape)
+        with open(file, "r+b") as opened: os.posix_fallocate(opened.fileno(), 0, os.path.getsize(file))
+    except OSError as error: raise LratError(f"{file}: could not be written ({error.strerror or error}); make room and run the same command again") from None
+    return vectors
+
 def _firsts(rows):
     first = np.zeros(len(rows), bool)
     first[np.unique(rows, return_index=True)[1]] = True
@@ -60,7 +68,8 @@ def _firsts(rows):
 def _check_encoder(vectors, corpus, encoder):
     "Raises `InputError` where the encoder does not make the first of these vectors"
     some = [corpus.at(n) for n in range(min(8, len(corpus)))]
-    near = (vectors[:len(some)] * encoder.encode_documents([d.text for d in some])).sum(1) / np.linalg.norm(vectors[:len(some)], axis=1)
+    ours, theirs = encoder.encode_documents([d.text for d in some]), vectors[:len(some)]
+    near = (ours * theirs).sum(1) / (np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1))
     if not near.min() > .99:
         raise InputError(f"the vector of document {some[int(near.argmin())].docid} is not what this model makes (cosine {near.min():.3f}); "
                          "name the model, pooling, prompts and lengths that made it")

@@ -22,14 +22,17 @@ def guarded_application(
     handlers:dict, # Path -> coroutine of request and service, for POST
     others:tuple=(), # More Starlette routes
     lifespan=None, # As Starlette takes it
+    pages:dict|None=None, # Path -> coroutine of request and service, for GET
+    open_routes:tuple[str,...]=("/health",), # Answered without a token and without counting
 ):
     "The ASGI application of a protocol, behind its guard"
     routing, applications = require("starlette.routing", "serve"), require("starlette.applications", "serve")
     async def health(request): return json_response(200, {"status": "ok", **facts})
     async def metrics(request): return require("starlette.responses", "serve").Response(service.metrics(), media_type="text/plain; version=0.0.4")
-    routes = [routing.Route("/health", health), routing.Route("/metrics", metrics), *others,
-              *(routing.Route(path, _answering(handler, service), methods=["POST"]) for path, handler in handlers.items())]
-    guard = Guard(applications.Starlette(routes=routes, lifespan=lifespan), service, token)
+    routes = [routing.Route("/health", health), routing.Route("/metrics", metrics), *others]
+    for method, found in (("POST", handlers), ("GET", pages or {})):
+        routes += [routing.Route(path, _answering(handler, service), methods=[method]) for path, handler in found.items()]
+    guard = Guard(applications.Starlette(routes=routes, lifespan=lifespan), service, token, open_routes)
     guard.routes = {route.path for route in routes}
     return guard
 

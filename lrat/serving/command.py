@@ -82,8 +82,8 @@ def serve_command(
     browse_tokens:Param("Over MCP: tokens shown of an opened document", int)=512,
     tokenizer:Param("Model whose tokenizer counts those tokens", str)="all-MiniLM-L6-v2",
     max_k:Param("Most documents of one search", int)=100,
-    max_queries:Param("Most queries of one request", int)=256,
-    max_bytes:Param("Largest request", int)=1_000_000,
+    max_queries:Param("Most queries of one request", int)=4096,
+    max_bytes:Param("Largest request", int)=8_000_000,
     per_second:Param("Requests of one client a second, on average; twice as many may come together", float)=1000.,
     idle_minutes:Param("Silence after which a recorded session ends", float)=30.,
 ):

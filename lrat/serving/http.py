@@ -6,7 +6,7 @@
 __all__ = ['retrieve', 'open_document', 'finish', 'http_application']
 
 # %% ../../nbs/serving/http.ipynb #0307f362
-import asyncio, json
+import asyncio, json, logging
 from ..core.files import to_json
 from .application import guarded_application
 from .guard import json_response
@@ -30,35 +30,54 @@ def _for_each(body, name, count):
 
 def _shown(document): return {"id": document.docid, "contents": document.text}
 
+async def _searched(service, caller, query, n, k):
+    "What one query finds, or the refusal; either is recorded"
+    try: text = check_query(query, service.limits, f"queries[{n}]")
+    except RequestRefused as refusal:
+        service.record(caller, "search", {"query": _as_text(query)}, f"Error: {refusal}", succeeded=False)
+        return refusal
+    try: hits = await service.search(text, k)
+    except Exception as error:
+        if not isinstance(error, RequestRefused): logging.getLogger("lrat").exception("a query could not be searched")
+        refusal = error if isinstance(error, RequestRefused) else RequestRefused(500, "the server failed on this query; its own output says why")
+        service.record(caller, "search", {"query": text}, f"Error: {refusal}", succeeded=False)
+        return refusal
+    shown = [{"docid": hit.docid, "score": hit.score, "snippet": document.text} for hit, document in hits] if service.recorder else []
+    service.record(caller, "search", {"query": text, **({"not_run": query[1:]} if isinstance(query, list) and query[1:] else {})}, to_json(shown), [hit.docid for hit, _ in hits])
+    return hits
+
+def _as_text(value):
+    "A refused value as it can be recorded"
+    return (value if isinstance(value, str) else to_json(value)).encode("utf-8", "replace").decode()[:1000]
+
+# %% ../../nbs/serving/http.ipynb #248e1845
 async def retrieve(request, service:Service):
     "`POST /retrieve`: search many queries"
     body, limits = await _read_object(request), service.limits
     queries = body.get("queries")
     if not isinstance(queries, list): raise RequestRefused(422, "queries is missing or not a list; send a list of strings")
     if len(queries) > limits.max_queries: raise RequestRefused(422, f"queries has {len(queries)} items; at most {limits.max_queries} are allowed")
-    queries = [check_query(query, limits, f"queries[{n}]") for n, query in enumerate(queries)]
     k, scored = check_k(body.get("topk"), limits, service.k, "topk"), body.get("return_scores", False)
     if not isinstance(scored, bool): raise RequestRefused(422, f"return_scores is {type(scored).__name__}, but must be true or false")
     notes = zip(*(_for_each(body, name, len(queries)) for name in ("session", "question", "reasoning")))
     callers = [caller_of(request, limits, *note) for note in notes]
-    found = await asyncio.gather(*(service.search(query, k) for query in queries))
-    for caller, query, hits in zip(callers, queries, found):
-        shown = [{"docid": hit.docid, "score": hit.score, "snippet": document.text} for hit, document in hits] if service.recorder else []
-        service.record(caller, "search", {"query": query}, to_json(shown), [hit.docid for hit, _ in hits])
+    found = await asyncio.gather(*(_searched(service, caller, query, n, k) for n, (caller, query) in enumerate(zip(callers, queries))))
+    if found and all(isinstance(hits, RequestRefused) and hits.status >= 500 for hits in found): raise found[0]
+    refused = [{"query": n, "error": str(hits)} for n, hits in enumerate(found) if isinstance(hits, RequestRefused)]
+    lists = [[] if isinstance(hits, RequestRefused) else hits for hits in found]
     return json_response(200, {"result": [[{"document": _shown(document), "score": hit.score} if scored else _shown(document)
-                                           for hit, document in hits] for hits in found]})
+                                           for hit, document in hits] for hits in lists], **({"refused": refused} if refused else {})})
 
 # %% ../../nbs/serving/http.ipynb #d9eae88b
 async def open_document(request, service:Service):
     "`POST /document`: the whole text of one document"
     body = await _read_object(request)
-    docid = check_query(body.get("docid"), service.limits, "docid")
-    caller = caller_of(request, service.limits, body.get("session"), body.get("question"), body.get("reasoning"))
-    try: document = await service.document(docid)
+    caller, given = caller_of(request, service.limits, body.get("session"), body.get("question"), body.get("reasoning")), body.get("docid")
+    try: document = await service.document(check_query(given, service.limits, "docid"))
     except RequestRefused as refusal:
-        service.record(caller, "get_document", {"docid": docid}, f"Error: {refusal}", succeeded=False)
+        service.record(caller, "get_document", {"docid": _as_text(given)}, f"Error: {refusal}", succeeded=False)
         raise
-    service.record(caller, "get_document", {"docid": docid}, document.text)
+    service.record(caller, "get_document", {"docid": document.docid}, document.text)
     return json_response(200, {"document": _shown(document)})
 
 # %% ../../nbs/serving/http.ipynb #ee9041a9

@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from ..agents.tools import argument_text
 from ..core.settings import LratError
 
 # %% ../../nbs/serving/limits.ipynb #6ebb0770
@@ -22,13 +23,13 @@ class RequestRefused(LratError):
 @dataclass(frozen=True)
 class Limits:
     "What one client may ask"
-    max_bytes:int=1_000_000 # Of a request
+    max_bytes:int=8_000_000 # Of a request
     max_k:int=100 # Documents of one search
-    max_queries:int=256 # Of one request
+    max_queries:int=4096 # Of one request; a training step of Search-R1 sends 2,560
     max_characters:int=10_000 # Of a query, a question or a docid; a hundred times as many of reasoning
     per_second:float=1000. # Requests of one client, on average
     burst:float=2000. # Requests of one client that may come together, after a pause
-    max_waiting:int=4096 # Searches that wait, of all clients together
+    max_waiting:int=16_384 # Searches that wait, of all clients together
     idle_seconds:float=1800. # Silence after which a recorded session ends
 
     def __post_init__(self):
@@ -41,10 +42,11 @@ def check_query(
     limits:Limits, # Of the server
     name:str="query", # What the refusal calls it
 )->str:
-    "A text to search for; raises `RequestRefused` for anything else"
-    if not isinstance(value, str): raise RequestRefused(422, f"{name} is {type(value).__name__}, but must be a string")
-    if not value.strip(): raise RequestRefused(422, f"{name} is empty; send some text")
-    return _check_text(value, name, limits.max_characters)
+    "A text to search for, read as `lrat.agents.tools.argument_text` does; raises `RequestRefused` for anything else"
+    text, _ = argument_text(value)
+    if text is None: raise RequestRefused(422, f"{name} is {type(value).__name__}, but must be a string")
+    if not text.strip(): raise RequestRefused(422, f"{name} is empty; send some text")
+    return _check_text(text, name, limits.max_characters)
 
 def check_note(
     value, # As the client sent it
@@ -69,6 +71,8 @@ def check_k(
     name:str="k", # What the refusal calls it
 )->int:
     "The number of documents of a search; raises `RequestRefused` for what is not an integer in range"
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 10: value = int(value)
+    if isinstance(value, float) and value.is_integer(): value = int(value)
     if value is None or value == 0 and not isinstance(value, bool): return usual
     if isinstance(value, bool) or not isinstance(value, int): raise RequestRefused(422, f"{name} is {type(value).__name__}, but must be an integer")
     if not 1 <= value <= limits.max_k: raise RequestRefused(422, f"{name} is {value}; it must be between 1 and {limits.max_k}")

@@ -7,12 +7,13 @@ __all__ = ['SESSION_HEADER', 'QUESTION_HEADER', 'REASONING_HEADER', 'PROTOCOL_SE
            'ServerMetrics', 'Service']
 
 # %% ../../nbs/serving/service.ipynb #27cd0e3a
-import asyncio, functools
+import asyncio, contextlib, functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import unquote
 from fastcore.basics import patch
+from ..agents.tools import bare_docid
 from ..core.cli import require
 from ..core.settings import InputError, LratError
 from ..data.corpus import Document
@@ -135,6 +136,13 @@ class Service:
     def _search_batch(self, queries, k):
         return [[(hit, self._document(hit.docid)) for hit in hits] for hits in self.retriever.search_batch(queries, k)]
 
+    def _find(self, docid):
+        "The document of this docid; what stands around it in a result list, and a prefix with a colon, are forgiven where they are no part of it"
+        *others, last = dict.fromkeys((docid, bare_docid(docid), docid.rpartition(":")[2].strip()))
+        for name in others:
+            with contextlib.suppress(InputError, KeyError): return self._document(name)
+        return self._document(last)
+
     async def search(self, query:str, k:int)->list[tuple[Hit, Document]]:
         "The k best documents with their texts"
         self.running += 1
@@ -144,7 +152,7 @@ class Service:
     async def document(self, docid:str)->Document:
         "One document; raises `RequestRefused` where no document has this docid"
         self.running += 1
-        try: return await asyncio.get_running_loop().run_in_executor(self._documents, self._document, docid)
+        try: return await asyncio.get_running_loop().run_in_executor(self._documents, self._find, docid)
         except (InputError, KeyError): raise RequestRefused(404, f"there is no document {docid[:100]!r}; take a docid from a result list") from None
         finally: self.running -= 1
 

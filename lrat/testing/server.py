@@ -23,15 +23,20 @@ class StandIn:
 @contextlib.contextmanager
 def stand_in(
     answer:Callable[[dict], dict|tuple], # From a request's body to a JSON object, or to (status, text) or (status, text, headers)
+    models:list[dict]=(), # Models as `GET /models` lists them, each with its `id`
 )->Iterator[StandIn]:
     "Serve `answer` on a free local port until the block ends"
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            known = self.path.endswith("/models") and models
+            self._send(*((200, to_json({"object": "list", "data": [{"object": "model", **model} for model in models]})) if known else (404, "Not Found")))
         def do_POST(self):
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             served.requests.append(request)
             served.paths.append(self.path)
             given = answer(request)
-            status, text, *headers = given if isinstance(given, tuple) else (200, to_json(given))
+            self._send(*(given if isinstance(given, tuple) else (200, to_json(given))))
+        def _send(self, status, text, *headers):
             kind, body = "application/json" if text.startswith("{") else "text/html", text.encode()
             with contextlib.suppress(ConnectionError): # A client that timed out has closed the connection
                 self.send_response(status)

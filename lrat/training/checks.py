@@ -11,7 +11,7 @@ from pathlib import Path
 from ..core.files import read_json, sha256_file, sha256_folder
 from ..core.settings import LratError, TrainingSettings, code_version
 from ..retrieval.query_forms import query_form
-from .base_model import choose_pooling
+from .base_model import base_values
 
 # %% ../../nbs/training/checks.ipynb #a003cfa2
 def check_settings(
@@ -42,11 +42,11 @@ def training_record(
     pooling:str="", # mean, cls or last; empty for what the base's folder says
     **others, # seed, query_prompt, document_prompt, dropout
 )->dict:
-    "All that decides the weights of a training; raises `LratError` for a pooling that is not the base's"
+    "All that decides the weights of a training; raises `LratError` for a pooling, prompt or length that is not the base's"
     record = {"name": name, "base": {"name": Path(model).name, "sha256": sha256_folder(base)},
               "pairs": {"file": Path(pairs).name, "sha256": sha256_file(pairs)}, "settings": dataclasses.asdict(training),
-              "seed": others["seed"], "pooling": choose_pooling(base, pooling), "query_prompt": others["query_prompt"],
-              "document_prompt": others["document_prompt"], "dropout": others["dropout"]}
+              "seed": others["seed"], **base_values(base, training, pooling, others["query_prompt"], others["document_prompt"]),
+              "dropout": others["dropout"]}
     return record | ({"general": {"file": Path(general).name, "sha256": sha256_file(general)}} if general else {})
 
 def same_training(
@@ -72,7 +72,8 @@ def finished_record(
     import torch, transformers
     data, weights, manifest = trainer.train_dataset, trainer.train_dataset.weights, Path(f"{pairs}.manifest.json")
     mined = read_json(manifest) if manifest.is_file() else None
-    record["pairs"] |= {"pairs": len(data), "filled": len(data.few), "mean_weight": float(weights.mean()),
+    record["pairs"] |= {"pairs": len(data), "filled": len(data.few), "negatives_positive_elsewhere": data.spared,
+                        "mean_weight": float(weights.mean()),
                         "smallest_weight": float(weights.min()), "largest_weight": float(weights.max()),
                         "mined": mined and {name: mined.get(name) for name in ("preset", "runs_read", "runs_mined", "satisfied")}}
     if data.general: record["general"]["queries"] = len(data.general)

@@ -6,13 +6,15 @@
 __all__ = ['Pair', 'parse_pair', 'PairsFile', 'GeneralTexts']
 
 # %% ../../nbs/training/17_dataset.ipynb #11459b23
-import math, random
+import dataclasses, math, random
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..core.files import IndexedJsonl, need
-from .loss import text_key
+from ..core.files import need
+from ..core.rows import IndexedJsonl
+from ..mining.positives import KnownPositives, pair_keys, text_key
 from ..retrieval.query_forms import QUERY_FORMS, QueryForm, render_query
 from ..core.settings import InputError
 
@@ -73,6 +75,36 @@ def _context(row, form, where):
         raise InputError(f"{where}: field 'earlier_queries' must be a list of texts")
     return context or None
 
+# %% ../../nbs/training/17_dataset.ipynb #52530f19
+class _Negatives:
+    "What has to be known of a file's pairs to tell which negatives stay, in 8 bytes a negative"
+    def __init__(self): self.known, self.texts_of, self.queries, self.keys, self.ends, self.listed = KnownPositives(), {}, array("q"), array("q"), [], 0
+
+    def add(self, row, pair, where):
+        keys = pair_keys(row, where)
+        self.known.add(keys)
+        for text, docid in (*keys.positives, *keys.negatives):
+            if docid is not None and text not in (texts := self.texts_of.get(docid, ())): self.texts_of[docid] = (*texts, text)
+        self.queries.append(keys.query)
+        self.keys.extend(map(text_key, pair.negatives))
+        self.ends.append(len(self.keys))
+        self.listed += len(dict.fromkeys(row["neg"]))
+
+    def positive_keys(self)->dict[int, set[int]]:
+        "Of each query the keys of its positives, and of all texts in the file that have the docid of one"
+        texts, docids = self.known.texts, self.known.docids
+        return {query: found.union(*(self.texts_of[docid] for docid in docids.get(query, ()))) for query, found in texts.items()}
+
+    def counted(self, known, group_size):
+        "Numbers of the pairs with too few negatives, how many negatives are left out, and the keys of those that stay"
+        few, different, stay, begin = [], set(), 0, 0
+        for number, (query, end) in enumerate(zip(self.queries, self.ends)):
+            left = [key for key in self.keys[begin:end] if key not in known[query]]
+            if len(left) < group_size - 1: few.append(number)
+            different.update(left)
+            stay, begin = stay + len(left), end
+        return few, self.listed - stay, different
+
 # %% ../../nbs/training/17_dataset.ipynb #27ec8af2
 class PairsFile:
     "The pairs of a file as training examples; raises `InputError` naming file and line for a bad one"
@@ -87,20 +119,19 @@ class PairsFile:
     ):
         self.group_size, self.seed, self.epoch, self.form, self.general = group_size, seed, 0, form, general
         self.query_prompt, self.document_prompt = query_prompt, document_prompt
-        self.positive_keys, self.tiered, weights, few, different = {}, False, [], [], set()
+        self.tiered, weights, found = False, [], _Negatives()
         def check(row, where):
             pair = parse_pair(row, where, form)
             self.tiered |= pair.negative_weights is not None
             weights.append(pair.weight)
-            self.positive_keys.setdefault(text_key(pair.query), set()).update(map(text_key, pair.positives))
-            different.update(map(text_key, pair.negatives))
-            if len(pair.negatives) < group_size - 1: few.append(len(weights) - 1)
-        self.path, self.rows = Path(path), IndexedJsonl(path, check)
+            found.add(row, pair, where)
+        self.path, self.rows, self.weights = Path(path), IndexedJsonl(path, check), np.array(weights)
         if not weights: raise InputError(f"{path}: holds no pairs; mine more trajectories, or use another preset")
-        if few and len(different) - max(len(known & different) for known in self.positive_keys.values()) < group_size - 1:
-            raise InputError(f"{path}:{self.rows.line_number(few[0])}: has too few negatives for group_size {group_size}, and the file's "
+        self.positive_keys = found.positive_keys()
+        self.few, self.spared, different = found.counted(self.positive_keys, group_size)
+        if self.few and len(different) - max(len(known & different) for known in self.positive_keys.values()) < group_size - 1:
+            raise InputError(f"{path}:{self.rows.line_number(self.few[0])}: has too few negatives for group_size {group_size}, and the file's "
                              f"{len(different)} different ones can't fill the gap; lower group_size")
-        self.weights, self.few = np.array(weights), few
 
     def __len__(self): return len(self.rows)
 
@@ -109,12 +140,16 @@ class PairsFile:
         self.epoch = epoch
 
     def pair(self, item:int)->Pair:
-        "The pair of this number, from 0, read from the file"
-        return parse_pair(self.rows[item], self.rows.where(item), self.form)
+        "The pair of this number, from 0, read from the file, without negatives that any pair calls a positive of its query"
+        pair = parse_pair(self.rows[item], self.rows.where(item), self.form)
+        known = self.positive_keys[text_key(pair.query)]
+        left = [n for n, text in enumerate(pair.negatives) if text_key(text) not in known]
+        weights = pair.negative_weights and tuple(pair.negative_weights[n] for n in left)
+        return dataclasses.replace(pair, negatives=tuple(pair.negatives[n] for n in left), negative_weights=weights)
 
 # %% ../../nbs/training/17_dataset.ipynb #901ec415
 @patch
-def __getitem__(self:PairsFile, item:int)->dict: # query, documents (the positive first), their keys, the weight, keys of all positives
+def __getitem__(self:PairsFile, item:int)->dict: # query, documents (the positive first), their keys, the weight, keys of all positives, item
     "The training example of this number, from 0, in the current epoch"
     pair, rng = self.pair(item), random.Random(f"{self.seed}/{self.epoch}/{item}")
     known = self.positive_keys[text_key(pair.query)]
@@ -126,7 +161,7 @@ def __getitem__(self:PairsFile, item:int)->dict: # query, documents (the positiv
         if others: documents.append(rng.choice(others))
     query = render_query(self.form, pair.query, **(pair.context or {}))
     example = {"query": self.query_prompt + query, "documents": [self.document_prompt + text for text in documents],
-               "document_keys": [text_key(text) for text in documents], "weight": pair.weight, "positive_keys": sorted(known)}
+               "document_keys": [text_key(text) for text in documents], "weight": pair.weight, "positive_keys": sorted(known), "item": item}
     if self.tiered:
         of = dict(zip(pair.negatives, pair.negative_weights or ()))
         example["document_weights"] = [1., *(of.get(text, 1.) for text in documents[1:])]

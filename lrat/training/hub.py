@@ -12,6 +12,7 @@ from ..core.cli import require
 from fastcore.script import Param
 from ..evaluation.command import describe_scores, read_scores
 from .export import model_card
+from .fuse_indexes import fusion_card
 from ..core.files import open_atomic, read_json
 
 # %% ../../nbs/training/hub.ipynb #88adcbfb
@@ -34,7 +35,8 @@ def card_with_scores(
     "Write the model's card anew, with its scores"
     model = Path(model)
     if not (model/"training.json").is_file(): raise LratError(f"{model}: holds no trained model (training.json is missing)")
-    card = model_card(read_json(model/"training.json"), scores_section(scores, seed))
+    record = read_json(model/"training.json")
+    card = (fusion_card if record.get("kind") == "fusion" else model_card)(record, scores_section(scores, seed))
     with open_atomic(model/"README.md") as file: file.write(card)
 
 # %% ../../nbs/training/hub.ipynb #97d1e7bd

@@ -12,11 +12,14 @@ from urllib.parse import urlsplit, urlunsplit
 # %% ../../nbs/trajectories/docids.ipynb #2ea05bc2
 TRACKING = re.compile(r"utm_\w+|gclid|gclsrc|dclid|gbraid|wbraid|fbclid|msclkid|yclid|twclid|ttclid|igshid|srsltid|mc_[ce]id|_hsenc|_hsmi|_ga|_gl|ref_src", re.IGNORECASE)
 
+_NORMAL = re.compile(r"(?!https?:)[^:]*|https?://[a-z0-9.-]+(?:/[^/?#\s]+)*") # Most docids, for which there is nothing to do
+
 def normal_docid(
     docid, # A docid of any kind
-)->str: # An address in its normal form; other docids without spaces around them
+)->str: # An address in its normal form; other docids without white space
     "The form in which docids are compared"
-    text = str(docid).strip()
+    text = "%20".join(str(docid).split())
+    if _NORMAL.fullmatch(text): return text
     if text[:4].lower() != "http" or "://" not in text[:8]: return text
     try: parts = urlsplit(text)
     except ValueError: return text # Not an address after all

@@ -4,18 +4,20 @@
 
 # %% auto #0
 __all__ = ['DIALECTS', 'SEARCH_TOOLS', 'BROWSE_TOOLS', 'STEP_TYPES', 'Step', 'Dialect', 'result_docids', 'format_results',
-           'format_document', 'thoughts', 'visible', 'Search', 'Browse', 'find_searches', 'turn_start',
-           'reasoning_after', 'find_browses', 'Trajectory', 'file_metadata', 'read_trajectory', 'parse_trajectory',
-           'trajectory_name', 'write_trajectory', 'iterate_trajectories']
+           'format_document', 'thoughts', 'visible', 'Search', 'Browse', 'find_searches', 'count_unseparated',
+           'turn_start', 'reasoning_after', 'find_browses', 'Trajectory', 'file_metadata', 'read_trajectory',
+           'parse_trajectory', 'trajectory_name', 'write_trajectory', 'iterate_trajectories']
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #7e1205af
-import json, re
+import functools, json, re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from ..core.files import need, read_json, write_json
+from ..core.names import safe_name
 from ..core.settings import InputError
 from .docids import normal_docid
+from .queries import separate_results
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #8e716c68
 @dataclass(frozen=True)
@@ -35,10 +37,15 @@ class Step:
         values = self.arguments
         if isinstance(values, str):
             try: values = json.loads(values)
-            except json.JSONDecodeError: return []
+            except (ValueError, RecursionError): return []
         if not isinstance(values, dict): return []
         value = next((values[name] for name in names if name in values), None)
-        return [v for v in (value if isinstance(value, list) else [value]) if v is not None]
+        values = (_writable(v) if isinstance(v, str) else v for v in (value if isinstance(value, list) else [value]))
+        return [v for v in values if v is not None]
+
+def _writable(text):
+    "The text with ? for halves of surrogate pairs, which a cut emoji leaves and no file can hold"
+    return text.encode(errors="replace").decode()
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #ef73f70e
 @dataclass(frozen=True)
@@ -68,18 +75,26 @@ BROWSE_TOOLS = {tool for d in DIALECTS for tool in d.browse_tools}
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #c4450f6f
 _BLOCK = re.compile(r"^DocID:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
+_WRITTEN = re.compile(r'\[((?:\{"docid": "(?:[^"\\]|\\.)*"\}, )+)\{"result": ') # As an import writes it; the rest is not read for its docids
 
 def result_docids(
     output, # What the search tool returned: text blocks, JSON text, or the parsed list
 )->list[str]: # Best first, each once
     "Docids of a result list"
-    rows = output
-    if isinstance(output, str):
-        if not output.lstrip().startswith("["): return list(dict.fromkeys(_BLOCK.findall(output)))
-        try: rows = json.loads(output)
-        except json.JSONDecodeError: return list(dict.fromkeys(_BLOCK.findall(output)))
-    if isinstance(rows, dict): rows = rows.get("results", [])
-    return list(dict.fromkeys(str(row["docid"]) for row in rows or [] if isinstance(row, dict) and "docid" in row))
+    if isinstance(output, str): return list(_docids_in_text(output))
+    return _docids_in_rows(output)
+
+@functools.lru_cache(64) # One trajectory asks for the same list several times
+def _docids_in_text(output):
+    written = _WRITTEN.match(output)
+    if written: return tuple(_docids_in_rows(json.loads(f"[{written[1][:-2]}]")))
+    if not output.lstrip().startswith("["): return tuple(dict.fromkeys(_BLOCK.findall(output)))
+    try: return tuple(_docids_in_rows(json.loads(output)))
+    except (ValueError, RecursionError): return tuple(dict.fromkeys(_BLOCK.findall(output)))
+
+def _docids_in_rows(rows):
+    if isinstance(rows, dict): rows = rows.get("results")
+    return list(dict.fromkeys(str(row["docid"]) for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict) and "docid" in row))
 
 def format_results(
     results:Iterable, # Records with docid, title and snippet, best first
@@ -99,18 +114,24 @@ def format_document(
 # %% ../../nbs/trajectories/07_trajectory.ipynb #a5e38457
 _THOUGHT = re.compile(r"<think>(.*?)</think>|^(.*?)</think>", re.DOTALL)
 
+def _until_last(text):
+    "A message up to its last closing tag, and what follows; an opening tag after that has no end to look for"
+    head, close, tail = (text or "").rpartition("</think>")
+    return head + close, tail
+
 def thoughts(
     text:str, # A message, perhaps with its thinking inside
 )->str:
     "The thinking inside a message"
-    found = _THOUGHT.search(text or "")
+    found = _THOUGHT.search(_until_last(text)[0])
     return (found[1] or found[2] or "").strip() if found else ""
 
 def visible(
     text:str, # A message, perhaps with its thinking inside
 )->str:
     "The message without its thinking"
-    return _THOUGHT.sub("", text or "").strip()
+    head, tail = _until_last(text)
+    return (_THOUGHT.sub("", head) + tail).strip()
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #12eeaa41
 @dataclass(frozen=True)
@@ -132,12 +153,27 @@ class Browse:
 def find_searches(
     steps:list[Step],
 )->list[Search]:
-    "Searches in order; of a list of queries the first counts, since agents that send lists run only that one"
-    found = []
-    for number, step in enumerate(steps):
-        queries = next(filter(None, (dialect.queries(step) for dialect in DIALECTS)), None)
-        if queries: found.append(Search(number, str(queries[0]), tuple(result_docids(step.output))))
-    return found
+    "Searches in order; a call with several queries is one for each that its output names, or one for the first where it names none"
+    return [search for number, step in enumerate(steps) for search in _searches_of(number, step)]
+
+def _queries(step):
+    if step.tool_name not in SEARCH_TOOLS: return []
+    return [str(query) for query in next(filter(None, (dialect.queries(step) for dialect in DIALECTS)), ())]
+
+def _searches_of(number, step):
+    queries = _queries(step)
+    if len(queries) < 2: return [Search(number, query, tuple(result_docids(step.output))) for query in queries]
+    parts = separate_results(queries, step.output, result_docids)
+    if parts is None: return [Search(number, queries[0], tuple(result_docids(step.output)))] # As by agents that run the first only
+    answered = [n for n, part in enumerate(parts) if part is not None] or [0]
+    return [Search(number, queries[n], tuple(result_docids(parts[n]))) for n in answered]
+
+def count_unseparated(
+    steps:list[Step],
+)->int:
+    "Calls with several queries whose output does not say which of them its results belong to"
+    lists = [(queries, step.output) for step in steps if len(queries := _queries(step)) > 1]
+    return sum(separate_results(queries, output, result_docids) is None and bool(result_docids(output)) for queries, output in lists)
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #34fc4b63
 def turn_start(
@@ -227,6 +263,25 @@ def file_metadata(
     metadata, usage = row.get("metadata") or {}, row.get("usage")
     return {"usage": usage, **metadata} if isinstance(usage, dict) and isinstance(metadata, dict) else metadata
 
+def _text_of(row, name, where):
+    "A text, or None; some clients write numbers, or a list of texts"
+    value = row.get(name)
+    if isinstance(value, dict) and isinstance(value.get("text"), str): return value["text"]
+    if isinstance(value, list): return "\n".join(str(part.get("text") or "") if isinstance(part, dict) else str(part) for part in value)
+    return value if isinstance(value, (str, type(None))) else str(need(row, name, (str, int, float), where))
+
+def _read_step(step, where):
+    if not isinstance(step, dict): raise InputError(f"{where}: is {type(step).__name__}, but each step must be an object")
+    kind = need(step, "type", str, where)
+    if kind not in STEP_TYPES: raise InputError(f"{where}: type is {kind!r}; choose one of: {', '.join(STEP_TYPES)}")
+    output = step.get("output")
+    if kind == "tool_call":
+        need(step, "tool_name", str, where)
+        if not isinstance(step.get("arguments"), (str, dict, type(None))): need(step, "arguments", (str, dict), where)
+    else: output = _text_of(step, next((name for name in ("output", "content", "summary") if step.get(name)), "output"), where)
+    return Step(kind, step.get("tool_name"), step.get("arguments"), output, _text_of(step, "reasoning_content", where), step.get("parallel") is True)
+
+# %% ../../nbs/trajectories/07_trajectory.ipynb #2bec29f3
 def read_trajectory(
     path:str|Path, # A trajectory file
 )->Trajectory:
@@ -244,47 +299,43 @@ def parse_trajectory(
     counts = {"metadata": file_metadata(row)} | {name: row.get(name) or {} for name in ("tool_call_counts", "tool_call_counts_all")}
     for field, value in counts.items():
         if not isinstance(value, dict): raise InputError(f"{where}: field {field!r} is {type(value).__name__}, not an object")
-    query_id = str(need(row, "query_id", (str, int), where))
-    return Trajectory(query_id, row.get("query"), str(row.get("status") or ""), steps, row.get("answer"), **counts,
-                      retrieved_docids=[str(d) for d in row.get("retrieved_docids") or []], name=name)
-
-def _read_step(step, where):
-    if not isinstance(step, dict): raise InputError(f"{where}: is {type(step).__name__}, but each step must be an object")
-    kind = need(step, "type", str, where)
-    if kind not in STEP_TYPES: raise InputError(f"{where}: type is {kind!r}; choose one of: {', '.join(STEP_TYPES)}")
-    output = step.get("output")
-    if kind == "tool_call":
-        need(step, "tool_name", str, where)
-        if not isinstance(step.get("arguments"), (str, dict, type(None))): need(step, "arguments", (str, dict), where)
-    elif isinstance(output := step.get("output") or step.get("content") or step.get("summary"), list): # Some clients keep a list of texts
-        output = "\n".join(str(part.get("text") or "") if isinstance(part, dict) else str(part) for part in output)
-    return Step(kind, step.get("tool_name"), step.get("arguments"), output, step.get("reasoning_content"), step.get("parallel") is True)
+    texts = {name: _text_of(row, name, where) for name in ("query", "answer")}
+    docids = need(row, "retrieved_docids", list, where) if row.get("retrieved_docids") is not None else []
+    return Trajectory(str(need(row, "query_id", (str, int), where)), status=str(row.get("status") or ""), steps=steps, **texts, **counts,
+                      retrieved_docids=[str(docid) for docid in docids], name=name)
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #b7422995
 def trajectory_name(
     query_id:str, # Any text
-)->str: # `run_<query_id>`; characters that a file name may not hold are written as %xx
-    "The name of a trajectory, which is its file's name without .json"
-    return "run_" + re.sub(r"[^\w.-]", lambda m: f"%{ord(m[0]):02x}", query_id)
+)->str: # `run_<query_id>`, where a file name may hold the id as it is
+    "The name of a trajectory, which is its file's name without .json; see `lrat.core.names`"
+    return "run_" + safe_name(query_id)
+
+def _path_in(folder, query_id):
+    "Where a trajectory goes: where one of its id is, perhaps under the name that an earlier version gave it"
+    path, before = (folder/f"{name}.json" for name in (trajectory_name(query_id), "run_" + re.sub(r"[^\w.-]", lambda m: f"%{ord(m[0]):02x}", query_id)))
+    if before == path or len(before.name.encode()) > 255 or path.is_file() or not before.is_file(): return path
+    try: return before if read_trajectory(before).query_id == query_id else path
+    except InputError: return path
 
 def write_trajectory(
     folder:str|Path, # Where trajectories are kept
     trajectory:Trajectory,
+    sync:bool=True, # As in `open_atomic`
 )->Path: # `run_<query_id>.json`
     "Write a trajectory, atomically"
     row = {"metadata": trajectory.metadata, "query_id": trajectory.query_id, "query": trajectory.query, "answer": trajectory.answer,
            "tool_call_counts": trajectory.tool_call_counts, "tool_call_counts_all": trajectory.tool_call_counts_all,
            "status": trajectory.status, "retrieved_docids": trajectory.retrieved_docids, "result": [_written(step) for step in trajectory.steps]}
-    path = Path(folder)/f"{trajectory_name(trajectory.query_id)}.json"
-    write_json(path, row)
+    path = _path_in(Path(folder), trajectory.query_id)
+    write_json(path, row, sync)
     return path
 
 def _written(step):
-    row = asdict(step)
-    if isinstance(step.arguments, dict): row["arguments"] = json.dumps(step.arguments, ensure_ascii=False)
-    if step.reasoning_content is None: del row["reasoning_content"]
-    if not step.parallel: del row["parallel"]
-    return row
+    arguments = json.dumps(step.arguments, ensure_ascii=False) if isinstance(step.arguments, dict) else step.arguments
+    row = {"type": step.type, "tool_name": step.tool_name, "arguments": arguments, "output": step.output}
+    if step.reasoning_content is not None: row["reasoning_content"] = step.reasoning_content
+    return row | ({"parallel": True} if step.parallel else {})
 
 def iterate_trajectories(
     folder:str|Path, # Where trajectories are kept

@@ -10,7 +10,7 @@ from lrat.core.cli import COMMANDS, command_parser
 
 NBS = Path(__file__).resolve().parents[1]
 ROOT, HERE = NBS.parent, Path(__file__).resolve().parent
-PACKAGES = ("core data llm trajectories retrieval agents judging mining evaluation training importers serving pipeline testing paper bench").split()
+PACKAGES = ("core data llm trajectories retrieval agents judging mining evaluation training importers serving viewer pipeline testing paper bench").split()
 IMPORTS = re.compile(r"(from|import) |\s|\)|$")
 
 

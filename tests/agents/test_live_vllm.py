@@ -69,8 +69,8 @@ def test_runs_are_collected_judged_and_mined(place, server, protocol):
     out, asked, agent = place/protocol, list(read_questions(place/"questions.tsv")), FORCED[protocol]
     done = collect(asked, open_index(place/"index"), policy_for(server, agent), out, Budget(rounds=3, k=8))
     runs = list(iterate_trajectories(out))
-    print(protocol, {name: done[name] for name in ("completed", "budget", "failed")}, done["failures"])
-    assert len(runs) == len(asked) == done["completed"] + done["budget"] + done["failed"]
+    print(protocol, {name: done[name] for name in ("completed", "budget", "stopped", "failed")}, done["failures"])
+    assert len(runs) == len(asked) == done["completed"] + done["budget"] + done["stopped"] + done["failed"]
     assert done["failed"] == sum(run.status.startswith("failed: ") for run in runs) < len(runs)
     tried, usage = Counter(), Counter()
     for run in runs:

@@ -106,22 +106,59 @@ def test_a_deadline_fails_one_question():
     assert runs.pop("q07").status == "failed: no answer within 1 seconds"
     assert len(runs) == 39 and {one.status for one in runs.values()} == {"completed"}
 
-@pytest.mark.parametrize("error, where", [(ZeroDivisionError("a defect"), "policy"), (LratError("wrong key"), "policy"),
-                                          (TimeoutError("of the policy's own"), "policy"), (OSError("index is gone"), "retriever")])
-def test_what_is_no_model_failure_stops_the_program_after_what_has_ended(error, where):
+@pytest.mark.parametrize("error", [ZeroDivisionError("a defect"), LratError("wrong key"), TimeoutError("of the policy's own")])
+def test_what_is_no_model_failure_stops_the_program_after_what_has_ended(error):
     ended, late = [], QUESTIONS[0].text
     class Failing(Free):
         async def before(self, question):
             while question == late and len(ended) < 20: await asyncio.sleep(.001)
-            if question == late and where == "policy": raise error
-    class Gone(Words):
-        def search_batch(self, queries, k):
-            if where == "retriever" and late in queries: raise error
-            return super().search_batch(queries, k)
+            if question == late: raise error
     with pytest.raises(type(error), match=str(error)):
-        for one in run(Failing(8), retriever=Gone(), batch_size=8, deadline=60): ended.append(one)
+        for one in run(Failing(8), batch_size=8, deadline=60): ended.append(one)
     assert len(ended) >= 20 and {one.status for one in ended} == {"completed"}
     assert not idle()
+
+@pytest.mark.parametrize("policy", [Free(8), Plain()])
+@pytest.mark.parametrize("error", [OSError("cannot read that"), LratError("more than 1,024 words"), RuntimeError("java.lang.Exception:\n at line 1")])
+def test_a_query_that_the_retriever_cannot_search_is_told_to_its_agent_and_ends_no_other_question(policy, error):
+    class Choosy(Words):
+        def search_batch(self, queries, k):
+            if any(" 7 " in query for query in queries): raise error
+            return super().search_batch(queries, k)
+    class Stubborn(type(policy)):
+        def decide(self, state, observation): return Answer("none") if observation and not hasattr(observation, "results") and not hasattr(observation, "content") else super().decide(state, observation)
+    stubborn = Stubborn(8) if isinstance(policy, Free) else Stubborn()
+    runs = {one.query_id: one for one in run(stubborn, retriever=Choosy(), batch_size=8)}
+    refused = runs.pop("q07")
+    assert (refused.status, refused.tool_call_counts["search"], refused.tool_call_counts_all["search"]) == ("completed", 0, 1)
+    told = next(step.output for step in refused.steps if step.tool_name)
+    assert told.startswith(f"Error: the search failed ({type(error).__name__}: ") and "\n" not in told
+    assert len(runs) == 39 and {one.status for one in runs.values()} == {"completed"}
+
+@pytest.mark.parametrize("policy", [Free(8), Plain()])
+def test_a_retriever_that_is_gone_is_an_outage_and_no_agents_mistake(policy):
+    class Gone(Words):
+        calls = 0
+        def search_batch(self, queries, k):
+            self.calls += 1
+            if self.calls > 3: raise OSError("index is gone")
+            return super().search_batch(queries, k)
+    runs = list(run(policy, retriever=Gone(), batch_size=4))
+    assert len(runs) == 40 and {one.status for one in runs} <= {"completed", "failed: the retriever failed (OSError: index is gone)"}
+    assert sum(one.status.startswith("failed") for one in runs) > 20
+
+def test_a_document_that_cannot_be_read_ends_one_question():
+    class Torn(Words):
+        def document(self, docid):
+            if docid == "d07" and self.batches[-1:] == ["opened"]: raise OSError("bad sector")
+            return super().document(docid)
+    class Opens(Patient):
+        def decide(self, state, observation):
+            if hasattr(observation, "results"): torn.batches.append("opened")
+            return super().decide(state, observation)
+    torn = Torn()
+    runs = [one.status for one in run(Opens(), QUESTIONS[7:8], torn)] + [one.status for one in run(Opens(), QUESTIONS[8:9], torn)]
+    assert runs == ["failed: the retriever failed (OSError: bad sector)", "completed"]
 
 def test_a_reader_that_stops_early_leaves_nothing_running():
     class Slow(Free):

@@ -90,8 +90,10 @@ def test_half_a_call_gets_one_corrective_turn(agent, tmp_path):
     if "choices" in half: half["choices"][0]["finish_reason"] = "length"
     run, server = ask(agent, [half, says(agent, "", "search", "0 mills"), end(agent)], tmp_path/"once")
     assert run.status == "completed" and run.metadata["usage"].get("malformed", 0) + run.metadata["usage"].get("cut_off", 0) == 1
-    run, server = ask(agent, [half]*3, tmp_path/"again")
-    assert run.status.startswith("failed: two ") and len(server.requests) == 2 and run.final_answer is None
+    run, server = ask(agent, [half]*4, tmp_path/"again")
+    assert run.status.startswith("stopped: two ") and len(server.requests) == 4 and run.final_answer is None
+    run, server = ask(agent, [half, half, end(agent)], tmp_path/"told")
+    assert (run.status, run.final_answer) == ("budget", "Town 00")
 
 @pytest.mark.parametrize("agent", ONE_EACH)
 def test_tools_and_docids_that_do_not_exist(agent, tmp_path):
@@ -133,7 +135,7 @@ def test_a_result_that_the_model_made_up_is_dropped(tmp_path):
 def test_calls_after_the_last_one_are_not_an_answer(tmp_path):
     more = says("tongyi", "", "search", "1 mills")
     run, _ = ask("tongyi", [more, more, more], tmp_path, rounds=1)
-    assert run.status == "failed: the model keeps calling tools although no calls are left" and run.final_answer is None
+    assert run.status == "stopped: the model keeps calling tools although no calls are left" and run.final_answer is None
 
 @pytest.mark.parametrize("body", [{"output": None}, {"status": "failed", "error": {"message": "busy"}, "output": []}, {"choices": []}])
 def test_what_is_not_a_response_is_a_failure(body, tmp_path, monkeypatch):

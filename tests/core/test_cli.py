@@ -57,7 +57,7 @@ def test_the_overview_loads_nothing_heavy():
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_help(command):
     "Each help shows its options, its defaults and an example whose options exist"
-    text = command_parser(function_of(command), f"lrat {command.name}", command.example).format_help()
+    text = " ".join(command_parser(function_of(command), f"lrat {command.name}", command.example).format_help().split())
     assert text.startswith(f"usage: lrat {command.name}") and f"example: {command.example}" in text
     known = set(inspect.signature(function_of(command)).parameters)
     options = [word[2:].partition("=")[0] for word in command.example.split() if word.startswith("--")]

@@ -3,8 +3,9 @@ import json, pickle, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np, pytest
-import lrat.core.files
-from lrat.core.files import IndexedJsonl, find_rows, name_key, read_jsonl, read_lines, read_text, same_names, scan_jsonl, write_jsonl
+import lrat.core.rows
+from lrat.core.files import read_jsonl, read_lines, read_text, scan_jsonl, write_jsonl
+from lrat.core.rows import IndexedJsonl, find_rows, name_key, same_names
 from lrat.core.settings import InputError
 
 LINES = ['\ufeff{"n": 0}', "", '{"n": 1, "text": "one\u2028line"}', " \t", '{"n": 2, "text": "\U0001F989"}\r', '\ufeff{"n": 3}']
@@ -80,7 +81,7 @@ def test_offsets_of_another_time_are_for_the_same_bytes(path):
 
 @pytest.mark.parametrize("hashes", [1, 3, None])
 def test_names_are_found_when_hashes_collide(hashes, monkeypatch):
-    if hashes: monkeypatch.setattr(lrat.core.files, "_name_hash", lambda name: int(name[1:]) % hashes)
+    if hashes: monkeypatch.setattr(lrat.core.rows, "_name_hash", lambda name: int(name[1:]) % hashes)
     names = [f"n{n % 70}" for n in range(100)]
     keys = np.sort(np.array([name_key(name, row) for row, name in enumerate(names)], dtype="<u8"))
     for name in (*names, "n99"):

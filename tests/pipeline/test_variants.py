@@ -25,7 +25,7 @@ from lrat.pipeline.systems import System
 class Planned(VariantPipeline):
     "Names each stage with its parameters and inputs, and makes none; every score is 1"
     def __init__(self, settings, variants, root): super().__init__(settings, variants, root); self.made = {}
-    def _stage(self, name, function, modules, parameters, **inputs):
+    def _stage(self, name, function, modules, parameters, asks=False, **inputs):
         flat = [i for value in inputs.values() for i in (value if isinstance(value, list) else [value])]
         assert self.made.setdefault(name, ([i.name for i in flat], parameters)) == ([i.name for i in flat], parameters), name
         return Stage(name, self.root/name, name, 0.)

@@ -250,3 +250,13 @@ def test_tevatrons_retriever_gives_the_same_ranking(corpus, tiny, tmp_path):
         ours = retriever.search(f"{WORDS[n]} {WORDS[n + 9]}", 10)
         assert [h.docid for h in ours] == [docid for docid, _ in sorted(theirs[f"q{n}"], key=lambda pair: (-pair[1], pair[0]))]
         assert np.allclose([h.score for h in ours], sorted((score for _, score in theirs[f"q{n}"]), reverse=True), atol=1e-5)
+
+
+@pytest.mark.parametrize("decoder, pooling", [(False, "mean"), (True, "last"), (True, "mean")])
+def test_the_way_of_a_gpu_gives_the_same_vectors(tmp_path, decoder, pooling):
+    "Named `cpu:0`, the processor is treated as any device but `cpu` is: texts in parts, no mask for a decoder, padding on the right"
+    texts, counts = [" ".join(WORDS[:1 + n % 17]) for n in range(40)], []
+    exact = Encoder(save_tiny(tmp_path, decoder), pooling, device="cpu", dtype="float32").encode_documents(texts)
+    encoder = Encoder(tmp_path, pooling, device="cpu:0", dtype="float32", batch_tokens=8)
+    np.testing.assert_allclose(encoder.encode_documents(texts, counts.append), exact, atol=1e-5)
+    assert sum(counts) == 40 and len(counts) > 5

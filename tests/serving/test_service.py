@@ -84,16 +84,36 @@ def test_search_r1_with_and_without_scores(http):
 
 @pytest.mark.parametrize("body,status,says", [
     (b"", 400, "not valid JSON"), (bytes(range(256)), 400, "not valid JSON"), (b"null", 400, "JSON NoneType"), (b"[" * 4000, 400, "not valid JSON"),
-    (b'{"queries": "oslo"}', 422, "not a list"), (b'{"queries": [["oslo"]]}', 422, "queries[0] is list"), (b'{"queries": [" "]}', 422, "is empty"),
-    (b'{"queries": ["oslo"], "topk": "3"}', 422, "topk is str"), (b'{"queries": ["oslo"], "topk": true}', 422, "topk is bool"),
+    (b'{"queries": "oslo"}', 422, "not a list"), (b'{"queries": {"0": "oslo"}}', 422, "not a list"),
+    (b'{"queries": ["oslo"], "topk": "three"}', 422, "topk is str"), (b'{"queries": ["oslo"], "topk": true}', 422, "topk is bool"),
     (b'{"queries": ["oslo"], "topk": 101}', 422, "between 1 and 100"), (b'{"queries": ["oslo"], "return_scores": 1}', 422, "return_scores is int"),
-    (json.dumps({"queries": ["oslo"] * 9}).encode(), 422, "at most 8"), (b'{"queries": ["\\ud800"]}', 422, "not valid text"),
+    (json.dumps({"queries": ["oslo"] * 9}).encode(), 422, "at most 8"),
     (b'{"queries": ["oslo"], "session": ["a", "b"]}', 422, "2 items for 1 queries"), (b'{"queries": ["oslo"], "reasoning": 7}', 422, "reasoning is int"),
     (json.dumps({"queries": ["oslo"], "session": "s" * 101}).encode(), 422, "more than 100"), (b'{"queries": ["' + b"x" * 6000 + b'"]}', 413, "at most 5000"),
 ], ids=lambda value: str(value)[:24])
 def test_what_must_not_go_through(http, body, status, says):
     answer = http.post(content=body)
     assert answer.status_code == status and says in answer.json()["error"]
+
+
+def test_a_query_that_cannot_be_searched_costs_the_others_nothing_and_is_recorded(http):
+    "As Search-R1's own server: an empty list for that query"
+    said = {"[]": "is list", '" "': "is empty", '"\\ud800"': "not valid text", "null": "is NoneType", '{"a": 1}': "is dict", "true": "is bool", f'"{"x" * 11_000}"': "at most 10000"}
+    for n, (query, why) in enumerate(said.items()):
+        if len(query) > 5000: continue # The request itself is too large here
+        answer = http.post(content=f'{{"queries": ["oslo", {query}, "bergen"], "session": "refused{n}"}}'.encode())
+        assert answer.status_code == 200 and [len(hits) for hits in answer.json()["result"]] == [1, 0, 1]
+        refused, = answer.json()["refused"]
+        assert refused["query"] == 1 and why in refused["error"]
+        http.post("/finish", json={"session": f"refused{n}"})
+        run = read_trajectory(http.runs/f"run_refused{n}.json")
+        assert (run.tool_call_counts, run.tool_call_counts_all) == ({"search": 2}, {"search": 3})
+
+
+def test_numbers_lists_and_prefixes_are_read_as_by_our_own_loop(http):
+    oslo = {"id": "oslo", "contents": "Oslo\nCapital of Norway."}
+    assert http.post(json={"queries": [["oslo", "bergen"], 7], "topk": "1"}).json()["result"] == [[oslo], []]
+    for docid in (" oslo ", "DocID: oslo", "collection:oslo", ["oslo"]): assert http.post("/document", json={"docid": docid}).json()["document"] == oslo
 
 
 def test_an_endless_request_ends_at_the_limit(http):
@@ -212,12 +232,25 @@ def test_recorded_trajectories_are_mined(mcp):
 
 
 @pytest.mark.parametrize("tool,arguments", [
-    ("search", {}), ("search", {"query": ["oslo"]}), ("search", {"query": "oslo", "k": "many"}), ("search", {"query": ""}), ("none", {}),
-    ("get_document", {"docid": {"id": 1}}), ("search", {"query": "fault"}),
+    ("search", {}), ("search", {"query": {"a": 1}}), ("search", {"query": None}), ("search", {"query": "oslo", "k": "many"}), ("search", {"query": "oslo", "k": 0.5}),
+    ("search", {"query": ""}), ("none", {}), ("get_document", {"docid": {"id": 1}}), ("get_document", {"docid": "rome"}), ("search", {"query": "fault"}),
 ], ids=str)
-def test_wrong_arguments_are_reported_to_the_agent(mcp, tool, arguments):
-    (result,), _ = ask(mcp, [(tool, arguments, None)])
+def test_wrong_arguments_are_reported_to_the_agent_and_recorded(mcp, tool, arguments):
+    name = f"wrong {tool} {sorted(map(str, arguments.items()))}"[:80].replace("/", "-")
+    (result,), _ = ask(mcp, [(tool, arguments, {"lrat/session": name})])
     assert result.is_error and result.content[0].text and "a fault of the retriever" not in result.content[0].text
+    mcp.post("/finish", json={"session": name})
+    run = next(run for run in iterate_trajectories(mcp.runs) if run.query_id == name)
+    assert (sum(run.tool_call_counts.values()), run.tool_call_counts_all, run.steps[0].output) == (0, {tool: 1}, result.content[0].text)
+
+
+@pytest.mark.parametrize("tool,arguments", [
+    ("search", {"query": ["oslo", "rome"]}), ("search", {"user_query": " oslo "}), ("functions.search", {"query": "oslo", "k": "1"}), ("search", {"query": "oslo", "k": None}),
+    ("local_knowledge_base_retrieval", {"user_query": "oslo", "k": 1.0}), ("get_document", {"docid": "DocID: oslo"}), ("get_document", {"docids": ["oslo"]}),
+    ("visit", {"docid": "collection:oslo"})], ids=str)
+def test_calls_are_read_as_tolerantly_as_by_our_own_loop(mcp, tool, arguments):
+    (result,), _ = ask(mcp, [(tool, arguments, None)])
+    assert not result.is_error and "Capital of Norway" in result.content[0].text
 
 
 @pytest.mark.parametrize("body,status", [(b"", 400), (bytes(range(256)), 400), (b"[]", 400), (b"x" * 6000, 413)], ids=["empty", "binary", "a list", "big"])
@@ -236,7 +269,7 @@ def test_a_connection_without_a_name_ends_as_disconnected(mcp):
     before = mcp.service.recorder.written["disconnected"]
     ask(mcp, [("search", {"query": "oslo"}, None), ("get_document", {"docid": "oslo"}, None)], "auto")
     assert eventually(lambda: mcp.service.recorder.written["disconnected"] == before + 1)
-    run = next(run for run in iterate_trajectories(mcp.runs) if run.status == "disconnected" and run.browses())
+    run = next(run for run in iterate_trajectories(mcp.runs) if run.status == "disconnected" and run.browses() and run.browses()[0].search)
     assert run.query is None and run.browses()[0].search.docids == ("oslo",)
 
 

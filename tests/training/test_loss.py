@@ -22,7 +22,7 @@ def by_hand(query, documents, weights, temperature, group_size, in_batch, docume
         for j, value in enumerate(score):
             own = j // group_size == i
             if j == i*group_size or not (own or in_batch): continue
-            if not own and document_keys[j].item() in positive_keys[i].tolist(): continue
+            if document_keys[j].item() in positive_keys[i].tolist(): continue
             kept.append(math.exp(value) * (tiers[j].item() if own and tiers is not None else 1))
         total += weight * -math.log(kept[0] / sum(kept))
     return total / len(query)
@@ -33,6 +33,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     pairs = write_pairs(folder/"pairs.jsonl", 8)
     pairs[3]["pos"] = pairs[0]["pos"] # One document is the positive of two queries
+    pairs[7]["query"], pairs[7]["pos_id"], pairs[6]["neg_id"] = pairs[5]["query"], ["x"], ["x", "y", "z", "w"] # And another text of one is another's negative
     (folder/"pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
     write_tiers(folder/"tiers.jsonl", pairs)
     for name in ("encoder", "decoder"):
@@ -188,9 +189,16 @@ def test_half_precision_embeddings_are_scored_in_float32():
     assert loss.item() == pytest.approx(exact, rel=1e-5)
 
 
-def test_a_querys_own_negative_is_never_left_out():
-    excluded = positives_of_others(torch.tensor([5, 6, 6, 5]), torch.tensor([[5, 6], [6, -1]]), 2)
-    assert excluded.tolist() == [[False, False, True, True], [False, True, False, False]]
+def test_a_positive_of_any_pair_is_a_negative_of_its_query_nowhere():
+    "Neither in another query's list nor in its own; only the positive of the pair itself stays"
+    keys, known = torch.tensor([5, 6, 6, 5]), torch.tensor([[5, 6], [6, -1]])
+    assert positives_of_others(keys, known, 2).tolist() == [[False, True, True, True], [False, True, False, False]]
+    assert positives_of_others(keys, known[1:], 2, first=1).tolist() == [[False, True, False, False]] # The second of two processes
+    query, documents, weights = torch.eye(2, 4).double(), torch.randn(4, 4, generator=torch.Generator().manual_seed(0)).double(), torch.ones(2)
+    for in_batch in (True, False):
+        found = weighted_info_nce(query, documents, weights, 1., 2, in_batch, document_keys=keys, positive_keys=known)
+        assert found.item() == pytest.approx(by_hand(query, documents, weights, 1., 2, in_batch, keys, known), rel=1e-12)
+        assert found.item() != pytest.approx(weighted_info_nce(query, documents, weights, 1., 2, in_batch).item(), rel=1e-2)
 
 
 def test_shapes_that_do_not_fit_are_refused():

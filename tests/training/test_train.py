@@ -20,7 +20,7 @@ from lrat.training.export import check_model
 from lrat.training.dataset import PairsFile
 from lrat.retrieval.query_forms import query_form
 from lrat.core.settings import InputError, LratError, TrainingSettings
-from lrat.training.trainer import last_checkpoint
+from lrat.training.checkpoints import last_checkpoint, seal_checkpoint
 from lrat.training.train import train
 
 QUICK = TrainingSettings(epochs=2, batch_size=4, group_size=3, learning_rate=1e-3, temperature=.05, query_max_length=8,
@@ -250,7 +250,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(world, tmp
     rows[6]["reweight_rate"] = 3e38 # A weight that no float32 loss can hold
     (tmp_path/"pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     one_by_one = dataclasses.replace(QUICK, batch_size=1)
-    with pytest.raises(LratError, match=r"step \d+: the loss is inf.*last good state is") as caught:
+    with pytest.raises(LratError, match=r"step \d+: the loss is inf.*, with pairs.jsonl, line 7 .weight 3e.38.; .*last good state is") as caught:
         train(tmp_path/"pairs.jsonl", world/"encoder", tmp_path/"out", one_by_one, 4, "mean")
     stopped = int(str(caught.value).split()[1].strip(":"))
     kept = last_checkpoint(tmp_path/".out.part")
@@ -259,13 +259,64 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(world, tmp
     assert all(torch.isfinite(tensor).all() for tensor in load_file(kept/"model.safetensors").values())
 
 
+def test_the_pair_is_named_among_those_of_its_batch(world, tmp_path):
+    rows = write_pairs(tmp_path/"pairs.jsonl", 10)
+    rows[6]["reweight_rate"] = 3e38
+    (tmp_path/"pairs.jsonl").write_text("\n" + "".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(LratError, match=r"^step \d: the loss is inf.*, with pairs.jsonl, line 8 .weight 3e.38.; training stopped, no state had been kept yet"):
+        train(tmp_path/"pairs.jsonl", world/"encoder", tmp_path/"out", dataclasses.replace(QUICK, batch_size=10), 4, "mean")
+
+
+def test_weights_that_are_no_numbers_are_neither_kept_nor_trained_on(world, tmp_path):
+    "The loss and the gradient of the step are finite, but not what the step made of the weights"
+    with pytest.raises(LratError, match=r"^step 2: the weights after it are not finite, with pairs.jsonl, lines \d+, \d+, \d+, \d+; .*is .*checkpoint-1; "):
+        train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", dataclasses.replace(QUICK, learning_rate=1e39), 4, "mean") # Step 1 warms up
+    assert [path.name for path in (tmp_path/".out.part").glob("checkpoint-*")] == ["checkpoint-1"] and not (tmp_path/"out").exists()
+
+
+def flip(path):
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("name,harm", [("model.safetensors", flip), ("optimizer.pt", flip), ("trainer_state.json", flip), ("sha256.json", flip),
+    ("optimizer.pt", lambda path: path.write_bytes(path.read_bytes()[:-1])), ("scheduler.pt", lambda path: path.unlink()), ("sha256.json", lambda path: path.unlink())])
+def test_a_corrupt_checkpoint_is_left_out_and_said(world, tmp_path, monkeypatch, capsys, name, harm):
+    step, steps = lrat.training.trainer.PairsTrainer.training_step, []
+    def killed(trainer, *args, **kwargs):
+        steps.append(trainer.state.global_step)
+        if steps == [0, 1, 2, 3]: raise KeyboardInterrupt
+        return step(trainer, *args, **kwargs)
+    monkeypatch.setattr(lrat.training.trainer.PairsTrainer, "training_step", killed)
+    def again(): return train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", QUICK, 7, "mean", "find : ", "[UNK] ")
+    with pytest.raises(KeyboardInterrupt): again()
+    harm(tmp_path/".out.part"/"checkpoint-3"/name)
+    report = again()
+    said = capsys.readouterr().err
+    assert steps == [0, 1, 2, 3, 2, 3, 4, 5] and "checkpoint-3: " in said and "it is left out, and checkpoint-2 is tried" in said
+    assert name == "sha256.json" or name in said
+    if (world/"encoder-trained").is_dir(): # Made by the fixture `trained`
+        assert report["losses"] == read_json(world/"encoder-trained"/"training.json")["losses"] and weights_of(tmp_path/"out") == weights_of(world/"encoder-trained")
+
+
+def test_two_trainings_in_one_folder_are_refused(world, tmp_path, monkeypatch):
+    from lrat.core.files import folder_lock
+    with folder_lock(tmp_path/".out.part", "training"):
+        with pytest.raises(LratError, match="training") as caught: train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", QUICK, pooling="mean")
+    assert "\n" not in str(caught.value) and not (tmp_path/"out").exists() and not (tmp_path/".out.part"/"begun.json").exists()
+    monkeypatch.setenv("RANK", "1") # One of several processes of one training: the first of them holds the lock
+    with folder_lock(tmp_path/".out.part", "training"): train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", dataclasses.replace(QUICK, max_steps=1), pooling="mean")
+    assert (tmp_path/"out"/"training.json").is_file()
+
+
 GOOD = {"query": "baran", "pos": ["cesel"], "neg": ["ditim"], "reweight_rate": 1.0}
 
 
 @pytest.mark.parametrize("change,says", [
     ({"pos": []}, "field 'pos' is empty"), ({"pos": [""]}, "field 'pos' holds ''"), ({"neg": ["x", "\n"]}, "field 'neg' holds"),
     ({"neg": [None]}, "field 'neg' holds None"), ({"query": "  "}, "field 'query' holds"), ({"pos": "cesel"}, "must be list"),
-    ({"reweight_rate": -1}, "is -1"), ({"reweight_rate": float("nan")}, "is nan"), ({"reweight_rate": "1"}, "is str"),
+    ({"reweight_rate": -1}, "is -1"), ({"reweight_rate": float("nan")}, "holds NaN, which is not a finite number"), ({"reweight_rate": "1"}, "is str"),
     ({"reweight_rate": True}, "is bool"), ({"reweight_rate": None}, "is NoneType"), ({"reweight_rate": ...}, "mine with weights, or set it to 1"),
     ({"query": ...}, "has no field 'query'"),
 ])
@@ -287,7 +338,7 @@ def test_bad_files(tmp_path, world):
 
 
 @pytest.mark.parametrize("change,says", [
-    ({"neg_weights": [1]}, "4 texts in 'neg', but 1 in 'neg_weights'"), ({"neg_weights": [1, 1, float("nan"), 1]}, "'neg_weights' is nan"),
+    ({"neg_weights": [1]}, "4 texts in 'neg', but 1 in 'neg_weights'"), ({"neg_weights": [1, 1, float("nan"), 1]}, "holds NaN, which is not a finite number"),
     ({"neg_weights": [1, 1, 1, -.5]}, "'neg_weights' is -0.5"), ({"neg_weights": [1, 1, 1, "1"]}, "'neg_weights' is 1, but must be a number"),
     ({"neg_weights": None}, "is NoneType"), ({"earlier_queries": "one"}, "must be list"), ({"earlier_queries": [1]}, "must be a list of texts"),
     ({"question": None}, "is NoneType"), ({"preceding_reasoning": ...}, "which the query form 'all' needs; lrat mine can add it"),
@@ -340,6 +391,7 @@ def test_another_models_checkpoint_is_refused(world, tmp_path, monkeypatch):
         train(world/"pairs.jsonl", world/"decoder", tmp_path/"out", QUICK, pooling="last")
     # The weights of another model in a folder that says it is this one
     (kept/"model.safetensors").write_bytes((world/"decoder"/"model.safetensors").read_bytes())
+    seal_checkpoint(kept)
     with pytest.raises(LratError, match="is the checkpoint of another model"):
         train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", QUICK, pooling="mean")
 
@@ -396,6 +448,24 @@ def test_draws(tmp_path):
     assert own == set(rows[0]["neg"]) - set(rows[0]["pos"]) and len(filled) > 15
     assert pairs.few == [1]
     assert PairsFile(tmp_path/"pairs.jsonl", 5, seed=1)[0]["documents"] != PairsFile(tmp_path/"pairs.jsonl", 5, seed=2)[0]["documents"]
+
+
+def test_a_positive_of_another_pair_is_not_drawn_from_the_pairs_own_list(tmp_path):
+    rows = [GOOD | {"query": "river", "pos": ["thames"], "neg": ["danube", "oak"]}, GOOD | {"query": "river", "pos": ["danube"], "neg": ["elm", "oak"]}]
+    def pairs(rows):
+        (tmp_path/"pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return PairsFile(tmp_path/"pairs.jsonl", 3)
+    found = pairs(rows)
+    assert (found.spared, found.few, found.pair(0).negatives) == (1, [0], ("oak",)) and set(found[0]["documents"]) == {"thames", "oak", "elm"}
+    by_docid = pairs([rows[0] | {"neg_id": [1, 2], "neg_weights": [3, 1]}, rows[1] | {"pos": ["a longer text of it"], "pos_id": ["1"]}])
+    assert (by_docid.spared, by_docid.pair(0).negatives, by_docid.pair(0).negative_weights) == (1, ("oak",), (1.,))
+    from lrat.training.loss import positives_of_others # In a batch, the other text of that document is no negative either
+    batch = [by_docid[0] | {"documents": ["thames", "oak", "danube"]}]
+    from lrat.mining.positives import text_key
+    excluded = positives_of_others(torch.tensor([text_key(text) for text in batch[0]["documents"]]), torch.tensor([batch[0]["positive_keys"]]), 3)
+    assert excluded.tolist() == [[False, False, True]]
+    with pytest.raises(InputError, match="pairs.jsonl:1: has 2 texts in 'neg', but 1 in 'neg_id'"): pairs([rows[0] | {"neg_id": [1]}])
+    with pytest.raises(InputError, match="pairs.jsonl:1: has too few negatives for group_size 3"): pairs([rows[0], rows[1] | {"neg": ["thames", "oak"]}])
 
 
 def test_byte_order_mark_and_line_ends(tmp_path):

@@ -48,6 +48,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     rows = write_pairs(folder/"pairs.jsonl", 8)
     rows[5]["pos"] = rows[0]["pos"] # A document that is positive in both halves of the batch, and a negative in neither
+    rows[6]["query"], rows[1]["neg"][0] = rows[1]["query"], rows[6]["pos"][0] # One half's own negative is a positive of the same query in the other
+    rows[6]["pos_id"], rows[2]["neg_id"] = ["x"], ["x", "y", "z", "w"] # By docid as well
     (folder/"pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_tiers(folder/"tiers.jsonl", rows)
     for kind in KINDS:

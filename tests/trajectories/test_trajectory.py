@@ -127,3 +127,41 @@ def test_a_drawing_shows_every_step_and_what_was_opened(tmp_path):
     texts = {text.get_text() for text in draw_trajectory(run, ties=True, columns=2, results=3).axes[0].texts}
     assert {"1  d0", "18  d17", "and 16 more", "Oslo", "absent"} <= texts and "4  d3" not in texts
     assert draw_trajectory(Trajectory("1", None, "failed: x", [])).axes[0].texts[0].get_text() == ""
+
+
+@pytest.mark.parametrize("query_id", ["x" * 260, "北京" * 50, "Q1", "..", "a/b", "!14", "\u2114", ""])
+def test_any_id_is_kept_in_the_file_whatever_its_name(query_id, tmp_path):
+    path = write_trajectory(tmp_path, Trajectory(query_id, "q", "completed", []))
+    assert path.parent == tmp_path and path.name.startswith("run_") and len(path.name.encode()) < 200
+    assert [run.query_id for run in iterate_trajectories(tmp_path)] == [query_id]
+
+
+def test_ids_that_differ_in_case_alone_never_share_a_file(tmp_path):
+    paths = [write_trajectory(tmp_path, Trajectory(query_id, "q", "completed", [])) for query_id in ("Q1", "q1", "É", "é", "e\u0301")]
+    assert len({path.name.casefold() for path in paths}) == 5 and paths[1].name == "run_q1.json"
+
+
+def test_a_trajectory_that_an_earlier_version_named_is_written_where_it_is(tmp_path):
+    old = write(tmp_path, [said("x")], "run_Q1", query_id="Q1")
+    assert write_trajectory(tmp_path, Trajectory("Q1", "q", "completed", [])) == old
+    old = write(tmp_path, [said("x")], "run_Q2", query_id="q2") # Of another question, as a disk without upper case would answer
+    assert write_trajectory(tmp_path, Trajectory("Q2", "q", "completed", [])) != old
+
+
+@pytest.mark.parametrize("fields, says", [
+    ({"retrieved_docids": 7}, "field 'retrieved_docids' is int"), ({"answer": {"a": 1}}, "field 'answer' is dict"), ({"query": True}, "field 'query' is bool"),
+    ({"tool_call_counts": [1]}, "field 'tool_call_counts' is list"), ({"metadata": "m"}, "field 'metadata' is str")])
+def test_fields_of_another_type_are_named(fields, says, tmp_path):
+    with pytest.raises(InputError, match=f"run_1.json: {says}"): read_trajectory(write(tmp_path, [], **fields))
+
+
+def test_what_cannot_be_a_number_or_text_is_refused_with_its_line(tmp_path):
+    (tmp_path/"run_1.json").write_text('{\n "query_id": "1",\n "metadata": {"usage": {"input_tokens": NaN}},\n "result": []\n}')
+    with pytest.raises(InputError, match="run_1.json:3: holds NaN, which is not a finite number"): read_trajectory(tmp_path/"run_1.json")
+    (tmp_path/"run_1.json").write_text('{"query_id": "1", "query": "an owl \\ud83e", "result": []}')
+    with pytest.raises(InputError, match="half of a surrogate pair"): read_trajectory(tmp_path/"run_1.json")
+
+
+def test_half_an_emoji_in_a_query_can_be_written_again(tmp_path):
+    run = read_trajectory(write(tmp_path, [call("search", '{"query": "an owl \\ud83e"}', BLOCKS)]))
+    assert run.searches()[0].query == "an owl ?"

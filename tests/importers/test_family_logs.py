@@ -1,0 +1,71 @@
+"Logs that the software of each family wrote, beside the how-tos: their searches, results, opened documents and reasoning."
+import re
+
+import pytest
+from paths import ROOT
+
+from lrat.importers.command import import_trajectories
+from lrat.importers.formats import recognise
+from lrat.importers.tools import read_tools
+from lrat.trajectories.trajectory import iterate_trajectories
+
+LOGS = ROOT/"nbs"/"howto"/"logs"
+FORMS = {"openai_agents.jsonl": "responses", "langgraph.jsonl": "chat", "pydantic_ai.jsonl": "chat", "inspect.eval": "inspect", "claude_code.jsonl": "claude-code",
+         "codex.jsonl": "codex", "smolagents.jsonl": "spans"}
+LAMP = "A lamp fuelled with colza oil. Its lens was ground by a woman who taught an astronomer"
+VESSEL = "A copper vessel on the quay in which the cloth of the luggers was soaked against rot"
+SEARCHES = {"q1": [(LAMP, ("m07", "m08", "m10", "m13"))],
+            "q2": [(VESSEL, ("m12", "m02", "m01", "m03")), ("A copper vessel on the quay in", ("m12", "m00", "m01", "m03")),
+                   ("the cloth of the luggers was soaked against rot", ("m02", "m12", "m01", "m03")), (f"{VESSEL}.", ("m12", "m02", "m01", "m03"))]}
+OPENED = {"q1": [("m07", LAMP, "This document helps", "My answer is Lantern of Orrin.")],
+          "q2": [("m12", VESSEL, "This document helps", "I search for: A copper vessel on the quay in"),
+                 ("m02", "the cloth of the luggers was soaked against rot", "This document helps", f"I search for: {VESSEL}.")],
+          "q4": [("m10", None, "This document does not help", None), ("m08", None, "This document does not help", "My answer is Cole Pender.")]}
+ANSWERS = {"q1": "Lantern of Orrin", "q2": "Tannin vat", "q4": "Cole Pender"}
+
+
+def imported(name, tmp_path):
+    (tmp_path/"tools.yaml").write_text("mcp__library__search: {kind: search, query: query}\nmcp__library__get_document: {kind: browse, docid: docid}\n")
+    manifest = import_trajectories(LOGS/name, tmp_path/"runs", tools=read_tools(tmp_path/"tools.yaml"))
+    return {run.query_id: run for run in iterate_trajectories(tmp_path/"runs")}, manifest
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_log_is_small_and_names_no_machine_and_its_form_is_recognised(name):
+    text = (LOGS/name).read_bytes()
+    assert len(text) < 60_000 and not re.search(rb"/home/|/root/|/tmp/|/Users/|sk-\w{8}", text)
+    assert recognise(LOGS/name).name == FORMS[name]
+
+
+@pytest.mark.parametrize("name", [name for name in FORMS if name != "smolagents.jsonl"])
+def test_searches_results_opened_documents_and_reasoning_of_three_runs(name, tmp_path):
+    runs, manifest = imported(name, tmp_path)
+    assert (manifest["runs"], manifest["searches"], manifest["browses"], manifest["other_tools"], manifest["notes"]) == (3, 7, 5, {}, {})
+    assert {query_id: run.final_answer for query_id, run in runs.items()} == ANSWERS
+    assert {run.query[:12] for run in runs.values()} == {"A lamp fuell", "A copper ves", "Who built hi"}
+    assert {run.answer for run in runs.values()} == ({*ANSWERS.values()} if name == "inspect.eval" else {None}) # The targets of its samples
+    for query_id, expected in SEARCHES.items(): assert [(s.query, s.docids) for s in runs[query_id].searches()] == expected
+    for query_id, expected in OPENED.items():
+        found = runs[query_id].browses()
+        assert [b.docid for b in found] == [docid for docid, *_ in expected]
+        for browse, (_, query, first, last) in zip(found, expected):
+            assert query in (None, browse.search.query) and browse.reasoning.startswith(first) and browse.reasoning.endswith(last or "")
+            assert browse.reasoning.count(first) == 1
+
+
+def test_spans_of_smolagents(tmp_path):
+    runs, manifest = imported("smolagents.jsonl", tmp_path)
+    (run,) = runs.values()
+    assert [(s.query, s.docids) for s in run.searches()] == SEARCHES["q1"] and manifest["other_tools"] == {"final_answer": 1} and not manifest["notes"]
+    assert run.query == f"{LAMP}." # Without "New task:" before it
+    assert (run.final_answer, run.status) == ("Lantern of Orrin", "completed") # Given to a tool
+    (browse,) = run.browses()
+    assert browse.docid == "m07" and "This document helps." in browse.reasoning
+    assert "looks right, so I read it" not in browse.reasoning # Said before it was opened, and sent again after
+
+
+def test_opened_documents_of_a_rollout_are_texts(tmp_path):
+    "Codex writes a result as JSON below a header"
+    runs, _ = imported("codex.jsonl", tmp_path)
+    opened = [step.output for step in runs["q1"].steps if step.tool_name == "get_document"]
+    assert [text[:30] for text in opened] == ["Document m07:\nLantern of Orrin"]
