@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat, pytest
 
 from lrat.paper.results import record, result_row
-from lrat.paper.runner import changed_settings, find_notebooks, notebook_parameters, run_command, run_notebook
+from lrat.paper.runner import _said, changed_settings, find_notebooks, notebook_parameters, run_command, run_notebook
 from lrat.core.settings import LratError, load_settings
 
 
@@ -140,3 +140,13 @@ def test_a_figure_that_was_deleted_is_made_again(tmp_path):
     assert [run_notebook(path, "smoke", results=tmp_path/"r")["status"] for _ in range(2)] == ["ran", "up to date"]
     (folder/"fig1.svg").unlink()
     assert run_notebook(path, "smoke", results=tmp_path/"r")["status"] == "ran"
+
+
+def test_a_failure_that_the_kernel_could_not_draw_is_told_by_its_last_line(tmp_path):
+    "A traceback may come as plain text alone"
+    book = nbformat.v4.new_notebook()
+    text = "Traceback (most recent call last):\n  File \"a\"\nlrat.llm.budget.BudgetSpent: the budget is used up\n"
+    book.cells.append(nbformat.v4.new_code_cell("x", execution_count=3, outputs=[nbformat.v4.new_output("stream", name="stderr", text=text)]))
+    nbformat.write(book, tmp_path/"a.ipynb")
+    class Failed: ename, evalue, exec_count = "CellExecutionError", "", 3
+    assert _said(Failed, tmp_path/"a.ipynb") == "BudgetSpent: the budget is used up"
