@@ -59,6 +59,14 @@ def _may_replace(folder, where, run, before):
     else: report.add("two sessions with one id, the first is kept", where, f"{run.query_id!r} is the id of {first}, give each its own")
     return not kept and is_continuation(run, before)
 
+# %% ../../nbs/importers/folder.ipynb #5eed0001
+def _numbers(run):
+    "What the manifest counts of a trajectory"
+    called = [step for step in run.steps if step.type == "tool_call"]
+    searches = sum(any(dialect.queries(step) for dialect in DIALECTS) for step in called if step.tool_name in SEARCH_TOOLS)
+    opened = sum(len(DIALECTS[0].docids(step)) for step in called)
+    return {"runs": 1, "searches": searches, "browses": opened, "calls": len(called), "runs_with_search": int(searches > 0)}
+
 # %% ../../nbs/importers/folder.ipynb #ddf8ec63
 class TrajectoryFolder:
     "Where the trajectories of one import go, beside what was there before"

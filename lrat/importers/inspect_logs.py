@@ -37,6 +37,13 @@ def _node(number, event, pool, where, report):
     for message in made[1:]: report.add("a further choice of a response, left out", where, message)
     return Node("model", f"event {number}", None, number, number, read(_given(event, pool)), read(made[:1]))
 
+# %% ../../nbs/importers/inspect_logs.ipynb #4bf4aedf
+def _gold(sample):
+    "The gold answer; None where there are several targets, or the target is the letter of a choice"
+    target = sample.get("target")
+    if isinstance(target, list) and len(target) == 1: target, = target
+    return target if isinstance(target, str) and target.strip() and not sample.get("choices") else None
+
 # %% ../../nbs/importers/inspect_logs.ipynb #84a2ef1c
 def _sample_events(sample, where, report):
     attachments = sample.get("attachments") or {}
@@ -53,12 +60,6 @@ def _sample_events(sample, where, report):
     nodes = [_node(number, _with_attachments(event, attachments), pool, where, report) for number, event in enumerate(happened)]
     asked = [event for message in messages for event in message_events(message, where, report)]
     return trace_events(filter(None, nodes), where, report) or asked
-
-def _gold(sample):
-    "The gold answer; None where there are several targets, or the target is the letter of a choice"
-    target = sample.get("target")
-    if isinstance(target, list) and len(target) == 1: target, = target
-    return target if isinstance(target, str) and target.strip() and not sample.get("choices") else None
 
 def _status(sample):
     if sample.get("error"): return f"failed: {sample['error'].get('message', '')}"[:200]

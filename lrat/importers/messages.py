@@ -6,7 +6,7 @@
 __all__ = ['ROLES', 'plain_message', 'split_message', 'message_events']
 
 # %% ../../nbs/importers/messages.ipynb #2af6cc18
-import re
+import ast, re
 from collections.abc import Iterator
 from itertools import groupby
 from .parts import action_events, is_action, is_screen_part, report_unread
@@ -16,9 +16,19 @@ from .server_tools import grounding_events
 from .sessions import Event
 from ..llm.thinking import TEXT_PARTS, THINKING_PARTS, content_text, message_thoughts, part_kind
 
+# %% ../../nbs/importers/messages.ipynb #36a17f6f
+def _from_smolagents(message):
+    "Calls and observations of smolagents, which are texts: `Calling tools:` and a list of Python, `Observation:` and the result"
+    text = content_text(message.get("content"))
+    if message["role"] == "tool-response": return {**message, "role": "tool", "content": re.sub(r"\A(?:Call id: [^\n]*\n)?Observation:\s*", "", text)}
+    listed = re.sub(r"\ACalling tools:\s*", "", text)
+    try: calls = ast.literal_eval(listed)
+    except (SyntaxError, ValueError, MemoryError, RecursionError): calls = parse_json(listed)
+    return {**message, "role": "assistant", "content": None, "tool_calls": calls if isinstance(calls, list) else [calls]}
+
 # %% ../../nbs/importers/messages.ipynb #55e91417
 ROLES = {"system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "gpt": "assistant",
-         "model": "assistant", "function_call": "assistant", "tool_call": "assistant", "tool": "tool", "function": "tool", "observation": "tool",
+         "model": "assistant", "function_call": "assistant", "tool_call": "assistant", "tool-call": "assistant", "tool-response": "tool", "tool": "tool", "function": "tool", "observation": "tool",
          "tool_response": "tool", "function_response": "tool", "ipython": "tool"}
 _ROLES_OF_OPENAI, _TYPES = {"system", "developer", "user", "assistant", "tool"}, ("human", "ai", "tool", "system", "function", "developer")
 
@@ -44,6 +54,7 @@ def plain_message(
 )->dict:
     "The message with a `role` and a `content`"
     if isinstance(message, list): return {"role": message[0], "content": message[1]}
+    if message.get("role") in ("tool-call", "tool-response"): return _from_smolagents(message)
     if "content" in message and message.get("role") in _ROLES_OF_OPENAI and "parts" not in message: return message
     if (fields := _langchain_fields(message)) is not None: return _from_langchain(fields)
     role, content = message.get("role", message.get("from")), message.get("content", message.get("value"))

@@ -89,6 +89,15 @@ def _up_to_date(log, state, results):
     done = read_json(log)
     return done["state"] == state and all((results/p).is_file() and sha256_file(results/p) == h for p, h in done["wrote"].items())
 
+# %% ../../nbs/paper/runner.ipynb #0cb7a5f5
+def _said(error, copy):
+    "What ended a cell, in one line; where the kernel sent no error, the last line that the cell wrote"
+    import nbformat
+    if error.evalue or error.ename != "CellExecutionError": return f"{error.ename}: {error.evalue}".splitlines()[0]
+    cells = [cell for cell in nbformat.read(copy, as_version=4).cells if cell.get("execution_count") == error.exec_count]
+    lines = [line for cell in cells for o in cell.outputs if o.get("name") == "stderr" for line in o.text.splitlines() if line.strip()]
+    return re.sub(r"^(?:\w+\.)+(?=\w+: )", "", lines[-1]) if lines else error.ename
+
 # %% ../../nbs/paper/runner.ipynb #8a0cd117
 def run_notebook(
     path:Path, # The notebook
@@ -115,14 +124,6 @@ def run_notebook(
     write_json(log, {"state": state, "seconds": outcome["seconds"], "parameters": parameters, "source": source_hash(path), "code": code_version(),
                      "wrote": _written_since(results, start)})
     return outcome | {"status": "ran"}
-
-def _said(error, copy):
-    "What ended a cell, in one line; where the kernel sent no error, the last line that the cell wrote"
-    import nbformat
-    if error.evalue or error.ename != "CellExecutionError": return f"{error.ename}: {error.evalue}".splitlines()[0]
-    cells = [cell for cell in nbformat.read(copy, as_version=4).cells if cell.get("execution_count") == error.exec_count]
-    lines = [line for cell in cells for o in cell.outputs if o.get("name") == "stderr" for line in o.text.splitlines() if line.strip()]
-    return re.sub(r"^(?:\w+\.)+(?=\w+: )", "", lines[-1]) if lines else error.ename
 
 def _execute(path, copy, parameters):
     papermill = require("papermill", "notebooks")

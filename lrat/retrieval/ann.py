@@ -65,7 +65,9 @@ def build_approximate(
     out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f".{out.name}.part")
     try: faiss.write_index(index, str(building))
-    except RuntimeError as error: raise LratError(f"{out}: could not be written ({str(error).splitlines()[-1]:.100}); make room and run the same command again") from None
+    except RuntimeError as error:
+        building.unlink(missing_ok=True)
+        raise LratError(f"{out}: could not be written ({str(error).splitlines()[-1]:.100}); make room and run the same command again") from None
     os.replace(building, out)
 
 def _sample(parts, limit):

@@ -82,10 +82,11 @@ def build_bm25(
                 text = contents(document.text)
                 indexer.add_doc_dict({"id": document.docid, "contents": text if text.strip(_BLANK) else "."}) # A point is no word
             indexer.close()
+            held = searching.LuceneSearcher(str(building)).num_docs # Anserini swallows what a full disk says when it closes
         except BaseException:
             with contextlib.suppress(Exception): indexer.close() # Frees its lock, so that this process can build again
+            shutil.rmtree(building, ignore_errors=True)
             raise
-        held = searching.LuceneSearcher(str(building)).num_docs
     if held != len(corpus): raise LratError(f"{out}: Lucene kept {held} of {len(corpus)} documents; make room on the disk and build it again")
     shutil.rmtree(out, ignore_errors=True)
     os.replace(building, out)
