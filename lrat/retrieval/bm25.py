@@ -54,7 +54,7 @@ def _only_warnings():
     autoclass("java.util.logging.LogManager").getLogManager().reset()
     autoclass("org.apache.logging.log4j.core.config.Configurator").setAllLevels("", autoclass("org.apache.logging.log4j.Level").WARN)
 
-# %% ../../nbs/retrieval/04_bm25.ipynb #3c4dba69
+# %% ../../nbs/retrieval/04_bm25.ipynb #1ce0e001
 @contextlib.contextmanager
 def lucene_errors(
     what:str, # Folder and what was tried, for the error
@@ -64,6 +64,7 @@ def lucene_errors(
     except require("jnius", "bm25").JavaException as error:
         raise LratError(f"{what} ({str(error).strip().splitlines()[0].removeprefix('JVM exception occurred: '):.200}); make room or build it again") from None
 
+# %% ../../nbs/retrieval/04_bm25.ipynb #3c4dba69
 def build_bm25(
     corpus:Corpus, # What is indexed
     out:str|Path, # Folder of the Lucene index; an unfinished one is built again
