@@ -17,6 +17,7 @@ from ..core.files import read_json
 from ..data.corpus import Document, open_corpus, write_corpus
 from ..retrieval.encode_corpus import build_dense
 from ..retrieval.encoder import Encoder
+from ..retrieval.truncation import tokenized
 
 # %% ../../nbs/bench/gpu_encoding.ipynb #1a4e9131
 @contextlib.contextmanager
@@ -93,7 +94,7 @@ def _documents(task): return made_texts(40 if task["tiny"] else 12_000)
 
 def _work(encoder, texts):
     "Tokens and floating-point operations of texts"
-    lengths = [len(ids) for ids in encoder.tokenizer([text[:24 * 512] for text in texts], truncation=True, max_length=512)["input_ids"]]
+    lengths = [len(ids) for ids in tokenized(encoder.tokenizer, texts, 512)["input_ids"]]
     config = encoder.model.config
     return sum(lengths), forward_flops({name: getattr(config, name) for name in SHAPES["tiny"] if hasattr(config, name)}, lengths)
 

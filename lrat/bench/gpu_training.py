@@ -17,6 +17,7 @@ from .synthetic import SHAPES, forward_flops, save_random_decoder, write_made_pa
 from ..core.cli import require
 from ..core.files import read_jsonl, to_json
 from ..core.settings import TrainingSettings
+from ..retrieval.truncation import tokenized
 from ..training.base_model import load_tokenizer_for
 from ..training.train import train
 from ..training.trainer import for_gpu, make_trainer, quiet
@@ -49,7 +50,7 @@ def _row(task, name, found, tokenizer, skipped, **more):
     "A row from the steps after the first ones; `skipped` of them are not counted"
     steps, shape = found.seconds[skipped:], SHAPES["tiny" if task["tiny"] else "qwen3-0.6b"]
     texts = [text for _, row in read_jsonl(task["pairs"]) for text in (row["query"], *row["pos"], *row["neg"])]
-    lengths = np.array([len(ids) for ids in tokenizer([text[:24 * 512] for text in texts], truncation=True, max_length=512)["input_ids"]])
+    lengths = np.array([len(ids) for ids in tokenized(tokenizer, texts, 512)["input_ids"]])
     each, seconds = task["batch"] / (len(texts) / (1 + task["group"])), float(np.median(steps))
     return speed(task, name, lengths.sum() * each, 3 * forward_flops(shape, lengths) * each, seconds, memory_gib=found.memory_gib,
                  pairs_a_second=round(task["batch"] / seconds, 2), steps=[round(s, 3) for s in found.seconds],

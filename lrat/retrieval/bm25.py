@@ -73,8 +73,7 @@ def build_bm25(
     "Write a Lucene index of the documents' texts; raises `LratError` where it does not hold all of them"
     check_language(language)
     searching, indexing = start_lucene()
-    out = Path(out)
-    building = out.with_name(f".{out.name}.part")
+    out, building = Path(out), Path(out).with_name(f".{Path(out).name}.part")
     shutil.rmtree(building, ignore_errors=True)
     with lucene_errors(f"{out}: could not be built"):
         indexer, contents = _indexer(indexing, building, language)

@@ -157,5 +157,5 @@ def write_hub(
     hub, checkout = Path(folder)/"hub", Path(folder)/"checkout"
     write_data_sets(hub, checkout, **sizes)
     texts = [d.text for d in open_corpus(next(repository(hub, HUB_DATA["wiki-25"].repository, "datasets").glob("*.arrow")))]
-    for seed, encoder in enumerate(encoders): save_encoder(hub, encoder.model, texts, encoder.query_prompt, seed)
+    for seed, encoder in enumerate(encoders): save_encoder(hub, encoder.model, texts, encoder.query_prompt or "", seed)
     return hub, checkout
