@@ -192,7 +192,7 @@ def _fetch_locked(asset, folder, partial, download):
 # %% ../../nbs/data/assets.ipynb #2e6085a3
 def _snapshot(hub, repository, kind, patterns):
     "Files of a hub's repository, in `LRAT_CACHE` where that is set and the hub's own cache lacks the repository"
-    theirs = Path(hub.constants.HF_HUB_CACHE)/f"{kind}s--{repository.replace('/', '--')}"
+    theirs = Path(require("huggingface_hub.constants", "dense").HF_HUB_CACHE)/f"{kind}s--{repository.replace('/', '--')}"
     ours = {"cache_dir": cache_folder()/"hub"} if os.environ.get("LRAT_CACHE") and not theirs.is_dir() else {}
     return Path(hub.snapshot_download(repository, repo_type=kind, allow_patterns=patterns, **ours))
 

@@ -106,11 +106,3 @@ class TrajectoryFolder:
         if before is not None and self.is_seen(run.query_id): self.counts.subtract(_numbers(before))
         self._seen.add(hash(run.query_id))
         self.counts.update(_numbers(run))
-
-# %% ../../nbs/importers/folder.ipynb #f01de001
-def _numbers(run):
-    "What the manifest counts of a trajectory"
-    called = [step for step in run.steps if step.type == "tool_call"]
-    searches = sum(any(dialect.queries(step) for dialect in DIALECTS) for step in called if step.tool_name in SEARCH_TOOLS)
-    opened = sum(len(DIALECTS[0].docids(step)) for step in called)
-    return {"runs": 1, "searches": searches, "browses": opened, "calls": len(called), "runs_with_search": int(searches > 0)}

@@ -21,7 +21,7 @@ from .expected import EXPECTED, check_expected, settle_expected
 from .figures import figures_folder
 from .plan import describe_plan, left_out, make_plan
 from .report import build_report
-from ..pipeline.check import check_command
+from ..pipeline.check import print_checks
 from ..pipeline.pipeline import released_pairs
 from ..pipeline.roles import describe_models, meter_of
 
@@ -238,7 +238,7 @@ def run_command(
     settings = load_settings(profile, **changes)
     table, meter = _prices(prices, settings), meter_of(settings)
     if plan: return print("\n".join(_plan_lines(settings)))
-    if check: return check_command(settings)
+    if check: return print_checks(settings)
     chosen, skipped = runnable(find_notebooks(notebooks), settings)
     for name, reason in skipped.items(): print(f"{name}: left out, since the released pairs come without trajectories: {reason}")
     if not chosen: raise LratError("nothing is left to run; start from trajectories: --pairs mine")

@@ -10,7 +10,7 @@ import os, time
 from collections.abc import Sequence
 from pathlib import Path
 import numpy as np
-from ..core.files import folder_lock, open_atomic, read_json, read_jsonl, sha256_file, write_json
+from ..core.files import open_atomic, output_lock, read_json, read_jsonl, sha256_file, write_json
 from ..core.settings import LratError, code_version
 from ..retrieval.fusion import FUSIONS, Fusion, HybridRetriever
 from ..retrieval.index import build_index, open_index
@@ -130,7 +130,7 @@ def fuse_indexes(
     out, files = Path(out), {"pairs": pairs} | ({"general": general} if general else {})
     record = {"kind": "fusion", "name": out.name, "of": _names(of), "settings": {"held_out": held_out, "limit": limit, "seed": seed, "general_weight": general_weight}}
     record |= {name: {"file": Path(path).name, "sha256": sha256_file(path)} for name, path in files.items()} | {"method": method}
-    with folder_lock(out, "training"):
+    with output_lock(out, "training"):
         if (out/"training.json").is_file(): return _same(read_json(out/"training.json"), record, out)
         retrievers = [open_index(folder) for folder in of]
         corpus = HybridRetriever(retrievers).corpus # What does not belong together is refused before the work begins

@@ -157,7 +157,7 @@ def find_searches(
     return [search for number, step in enumerate(steps) for search in _searches_of(number, step)]
 
 def _queries(step):
-    if step.tool_name not in SEARCH_TOOLS: return []
+    if not isinstance(step.tool_name, str) or step.tool_name not in SEARCH_TOOLS: return []
     return [str(query) for query in next(filter(None, (dialect.queries(step) for dialect in DIALECTS)), ())]
 
 def _searches_of(number, step):

@@ -26,7 +26,8 @@ ANSWERS = {"q1": "Lantern of Orrin", "q2": "Tannin vat", "q4": "Cole Pender"}
 
 def imported(name, tmp_path):
     (tmp_path/"tools.yaml").write_text("mcp__library__search: {kind: search, query: query}\nmcp__library__get_document: {kind: browse, docid: docid}\n")
-    manifest = import_trajectories(LOGS/name, tmp_path/"runs", tools=read_tools(tmp_path/"tools.yaml"))
+    mapped = {"tools": read_tools(tmp_path/"tools.yaml")} if FORMS[name] in ("claude-code", "codex") else {} # These name MCP's tools with their server
+    manifest = import_trajectories(LOGS/name, tmp_path/"runs", **mapped)
     return {run.query_id: run for run in iterate_trajectories(tmp_path/"runs")}, manifest
 
 

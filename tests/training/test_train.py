@@ -301,12 +301,12 @@ def test_a_corrupt_checkpoint_is_left_out_and_said(world, tmp_path, monkeypatch,
 
 
 def test_two_trainings_in_one_folder_are_refused(world, tmp_path, monkeypatch):
-    from lrat.core.files import folder_lock
-    with folder_lock(tmp_path/".out.part", "training"):
+    from lrat.core.files import output_lock
+    with output_lock(tmp_path/"out", "training"):
         with pytest.raises(LratError, match="training") as caught: train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", QUICK, pooling="mean")
     assert "\n" not in str(caught.value) and not (tmp_path/"out").exists() and not (tmp_path/".out.part"/"begun.json").exists()
     monkeypatch.setenv("RANK", "1") # One of several processes of one training: the first of them holds the lock
-    with folder_lock(tmp_path/".out.part", "training"): train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", dataclasses.replace(QUICK, max_steps=1), pooling="mean")
+    with output_lock(tmp_path/"out", "training"): train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", dataclasses.replace(QUICK, max_steps=1), pooling="mean")
     assert (tmp_path/"out"/"training.json").is_file()
 
 

@@ -92,13 +92,21 @@ def test_documents_that_the_corpus_lacks_are_named(runs, tmp_path):
     assert shown["missing"] == ["m11"] and "m99" not in shown["documents"] and shown["documents"]["m07"] == DOCUMENTS[7].text
 
 
-def test_values_that_json_lacks_do_not_stop_the_page(tmp_path):
-    steps = [Step("tool_call", "search", {"query": "half \ud800"}, [{"docid": "m07", "score": float("nan"), "snippet": "\udfff"}])]
-    row = {"query_id": "q", "query": ["a", "list"], "status": None, "metadata": {"inf": float("inf")}, "result": [dataclasses.asdict(step) for step in steps]}
+def test_values_of_other_types_do_not_stop_the_page(tmp_path):
+    steps = [Step("tool_call", "search", {"query": "half"}, [{"docid": "m07", "score": None, "snippet": ""}])]
+    row = {"query_id": "q", "query": ["a", "list"], "status": None, "metadata": {"inf": "inf"}, "result": [dataclasses.asdict(step) for step in steps]}
     (tmp_path/"run_q.json").write_text(json.dumps(row))
     known = TrajectoryFolder(tmp_path)
     shown = json.loads(page_json(show_trajectory(known, "run_q")))
     assert shown["metadata"] == {"inf": "inf"} and json.loads(page_json(list(list_rows(known))))[0]["question"] == '[\n "a",\n "list"\n]'
+
+
+def test_a_file_with_values_that_json_lacks_is_named(tmp_path):
+    for name, value in (("run_a", "1"), ("run_b", "Infinity"), ("run_c", '"\\ud800"')):
+        (tmp_path/f"{name}.json").write_text('{"query_id": "q", "query": "q", "result": [], "metadata": {"x": %s}}' % value)
+    known = TrajectoryFolder(tmp_path)
+    rows = json.loads(page_json(list(list_rows(known))))
+    assert len(rows) == 1 and any("run_b.json" in note for note in known.notes)
 
 
 @pytest.mark.parametrize("options,says", [
