@@ -222,8 +222,8 @@ def test_a_server_with_a_token_asks_for_it(browser, tmp_path):
 
 
 def test_values_of_other_types_than_expected_are_shown_or_named(browser, tmp_path):
-    results = [{"docid": 7, "score": float("nan"), "title": {"a": 1}, "snippet": ["x"]}, {"docid": "", "score": True}]
-    odd = {"query_id": 5, "query": {"text": "?"}, "answer": ["a", "b"], "status": 3, "metadata": {"x": float("inf")}, "tool_call_counts_all": {"search": "many"}, "result": [
+    results = [{"docid": 7, "score": "best", "title": {"a": 1}, "snippet": ["x"]}, {"docid": "", "score": True}]
+    odd = {"query_id": 5, "query": {"text": "?"}, "answer": ["a", "b"], "status": 3, "metadata": {"x": [1e300]}, "tool_call_counts_all": {"search": "many"}, "result": [
         {"type": "tool_call", "tool_name": "search", "arguments": {"query": {"q": 1}}, "output": results}, {"type": "tool_call", "tool_name": "get_document", "arguments": {"docid": [7, {}]}, "output": 3},
         {"type": "reasoning", "output": ["no", {"text": "text"}]}, {"type": "output_text", "output": None}]}
     (tmp_path/"run_5.json").write_text(json.dumps(odd))
