@@ -53,7 +53,7 @@ def _held(path, what, work):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        path.write_text(to_json({"work": work, "pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
+        path.write_text(json.dumps({"work": work, "pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
     except Timeout: raise LratError(f"{what}: {_holder(path, work)} is writing there; wait for it or choose another --out") from None
     except OSError as error:
         lock.release()
