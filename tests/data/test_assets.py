@@ -201,7 +201,7 @@ def test_a_checkout_keeps_the_cache_that_it_has(nowhere, monkeypatch):
 
 def test_where_files_of_a_hub_go(nowhere, monkeypatch):
     hub, asked = pytest.importorskip("huggingface_hub"), []
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(nowhere/"hub"))
+    monkeypatch.setattr(pytest.importorskip("huggingface_hub.constants"), "HF_HUB_CACHE", str(nowhere/"hub"))
     monkeypatch.setattr(hub, "snapshot_download", lambda name, **options: asked.append(options.get("cache_dir")) or str(nowhere))
     fetch("owner/model") # The hub's own cache, wherever its variables put it
     monkeypatch.setenv("LRAT_CACHE", str(nowhere/"mine"))
