@@ -35,9 +35,9 @@ _QUERIES = tuple(dict.fromkeys(name for d in DIALECTS for name in d.query_argume
 TOOLS = {d.search_tool: Tool("search", (*_QUERIES, "queries", "search_query", "q", "input")) for d in DIALECTS}
 _DOCUMENTS = [each for name in DOCID_FIELDS for each in (name, f"{name}s")] + ["documents", "rank", "index", "position", "number", "result"]
 TOOLS |= {name: Tool("browse", (*dict.fromkeys((*_DOCUMENTS, *d.docid_arguments)), "input")) for d in DIALECTS for name in d.browse_tools}
-TOOLS |= {"file_search": Tool("search", ("query",), "file_id"), # Tools that the Responses API runs itself
-          "web_search": Tool("search", ("query",), "url"), "open_page": Tool("browse", ("url",)),
-          "web_fetch": Tool("browse", ("url",)), "WebSearch": Tool("search", ("query",)), "WebFetch": Tool("browse", ("url",))} # Of Claude and its API
+_SEARCH, _BROWSE = TOOLS[DIALECTS[0].search_tool], TOOLS[DIALECTS[0].browse_tools[0]]
+TOOLS |= dict.fromkeys(("file_search", "web_search", "WebSearch"), _SEARCH) # That the APIs run themselves, and whose names others use for tools of their own
+TOOLS |= dict.fromkeys(("open_page", "web_fetch", "WebFetch"), _BROWSE)
 
 # %% ../../nbs/importers/tools.ipynb #f806939f
 _FIELDS = {"search": {"query", "results", "pattern"}, "browse": {"docid"}, "other": set()}
@@ -80,7 +80,7 @@ def _tool(row, where):
     except re.error as error: raise InputError(f"{where}: pattern is not a regular expression ({error})") from None
     if pattern and groups != 1: raise InputError(f"{where}: pattern has {groups} groups; write exactly one, around the docid")
     named = row.get("query" if kind == "search" else "docid")
-    default = TOOLS["search" if kind == "search" else "get_document"].argument if kind != "other" else ()
+    default = {"search": _SEARCH, "browse": _BROWSE}[kind].argument if kind != "other" else ()
     return Tool(kind, (named,) if named else default, row.get("results", ""), pattern)
 
 # %% ../../nbs/importers/tools.ipynb #eb303768

@@ -14,7 +14,7 @@ from .docids import normal_docid
 from .outputs import parse_json, unwrap
 
 # %% ../../nbs/trajectories/listed.ipynb #a2b315e8
-DOCID_FIELDS = ("docid", "doc_id", "document_id", "id", "_id", "url", "link", "source")
+DOCID_FIELDS = ("docid", "doc_id", "document_id", "id", "_id", "url", "link", "source", "file_id")
 INNER_FIELDS = ("document", "doc", "metadata", "meta", "node", "item", "_source", "payload", "properties", "fields")
 _TITLES = ("title", "headline", "page_title", "document_title", "name", "filename", "file_name")
 _TEXTS = ("text", "content", "contents", "page_content", "raw_content", "full_text", "body", "passage", "chunk", "markdown", "snippet", "snippets",

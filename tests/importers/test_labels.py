@@ -296,3 +296,19 @@ def test_cases(case, form, found, opened, tmp_path):
     import_trajectories(CASES/case, tmp_path, form, read_tools(mapping if mapping.exists() else None))
     run, = iterate_trajectories(tmp_path)
     assert searches(run) == found and [(b.docid, b.search and b.search.query, b.reasoning) for b in run.browses()] == opened
+
+
+ROWS = [{"link": "https://a.example/x", "title": "Lamp", "snippet": "A lamp."}, {"link": "https://b.example/y", "title": "Other", "snippet": "Else."}]
+
+
+@pytest.mark.parametrize("name", ["web_search", "WebSearch", "file_search"])
+@pytest.mark.parametrize("argument", ["q", "query", "search_query"])
+@pytest.mark.parametrize("result", [{"hits": ROWS}, {"organic": ROWS}, ROWS, [{**row, "file_id": row["link"]} for row in ROWS], "1. Lamp\nurl: https://a.example/x\n\n2. Other\nurl: https://b.example/y"], ids=lambda r: type(r).__name__)
+def test_a_tool_of_the_users_own_under_the_name_of_a_servers_tool(name, argument, result, tmp_path):
+    call = {"id": "a", "type": "function", "function": {"name": name, "arguments": json.dumps({argument: "lamp maker"})}}
+    messages = [{"role": "user", "content": "Who made the lamp?"}, {"role": "assistant", "content": "", "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "a", "content": result if isinstance(result, str) else json.dumps(result)}, {"role": "assistant", "content": "Orrin."}]
+    (tmp_path/"log.jsonl").write_text(json.dumps({"id": "s", "messages": messages}))
+    manifest = import_trajectories(tmp_path/"log.jsonl", tmp_path/"out")
+    run, = iterate_trajectories(tmp_path/"out")
+    assert [(s.query, s.docids) for s in run.searches()] == [("lamp maker", ("https://a.example/x", "https://b.example/y"))] and not manifest["notes"]
