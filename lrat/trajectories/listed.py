@@ -7,7 +7,7 @@ __all__ = ['DOCID_FIELDS', 'INNER_FIELDS', 'row_fields', 'listed_rows', 'docid_m
            'block_fields', 'Listed', 'original_output', 'read_list']
 
 # %% ../../nbs/trajectories/listed.ipynb #7d61b7a7
-import re
+import math, re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from .docids import normal_docid
@@ -176,6 +176,11 @@ class Listed:
     title:str=""
     text:str="" # Its snippet
     url:str=""
+    score:float|None=None # Where a row has one
+
+def _score(row):
+    value = row.get("score")
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) else None
 
 def original_output(
     output, # Of a step
@@ -192,7 +197,7 @@ def read_list(
     "What a result list shows of its documents"
     value, known = original_output(output), {normal_docid(docid): docid for docid in docids}
     if isinstance(value, (dict, list)) and (rows := [*listed_rows(value, known)]):
-        return [Listed(known[docid], *row_fields(row)) for docid, row in rows], shown_numbers(None, [row for _, row in rows], [known[docid] for docid, _ in rows])
+        return [Listed(known[docid], *row_fields(row), _score(row)) for docid, row in rows], shown_numbers(None, [row for _, row in rows], [known[docid] for docid, _ in rows])
     text = value if isinstance(value, str) else "\n\n".join(filter(None, map(_prose, value))) if isinstance(value, list) else ""
     marks = [(at, docid) for at, docid in docid_marks(text) if normal_docid(docid) in known] or _found(text, docids)
     shown = shown_numbers(text, [], [docid for _, docid in marks])

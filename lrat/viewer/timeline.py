@@ -6,8 +6,9 @@
 __all__ = ['KINDS', 'Shown', 'shown_results', 'as_text', 'timeline']
 
 # %% ../../nbs/viewer/timeline.ipynb #e4ceb4b7
-import json, math, re
+import json
 from dataclasses import asdict, dataclass
+from ..trajectories.listed import read_list
 from ..trajectories.trajectory import Trajectory, thoughts, visible
 
 # %% ../../nbs/viewer/timeline.ipynb #ad5a8591
@@ -18,45 +19,26 @@ class Shown:
     snippet:str=""
     score:float|None=None
 
-def _is_number(value): return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-def _shown(title, text, score=None):
+def _shown(listed):
     "The title is in the first line of a text that has none of its own"
-    text = str(text or "").strip()
-    first, _, rest = text.partition("\n")
-    title = str(title or "").strip() or (first.strip() if rest.strip() else "")
-    return Shown(title, rest.strip() if title == first.strip() else text, score if _is_number(score) else None)
-
-def _shown_block(block):
-    "A block of text, perhaps with its title in brackets on the first line"
-    first, _, rest = block.strip().partition("\n")
-    title = re.fullmatch(r"\[(.*)\]", first.strip())
-    return _shown(title[1], rest) if title else _shown("", block)
+    first, _, rest = listed.text.partition("\n")
+    title = listed.title or (first.strip() if rest.strip() else "")
+    return Shown(title, rest.strip() if title == first.strip() else listed.text, listed.score)
 
 def shown_results(
-    output, # What the search tool returned: text blocks, JSON text, or the parsed list
+    output, # What the search tool returned: a text, JSON text, or the parsed list
+    docids:list[str], # Of the search, best first
 )->dict[str,Shown]: # By docid
     "Titles, snippets and scores of a result list, as far as it shows them"
-    rows = output
-    if isinstance(output, str):
-        try: rows = json.loads(output) if output.lstrip()[:1] in ("[", "{") else None
-        except ValueError: rows = None
-        if rows is None:
-            parts = re.split(r"^DocID:[ \t]*(\S+)[ \t]*$", output, flags=re.MULTILINE)
-            return {docid: _shown_block(block) for docid, block in reversed(list(zip(parts[1::2], parts[2::2])))}
-    if isinstance(rows, dict): rows = rows.get("results")
     found = {}
-    for row in rows if isinstance(rows, list) else ():
-        if not isinstance(row, dict) or "docid" not in row: continue
-        text = next((row[name] for name in ("snippet", "text", "contents", "content") if row.get(name)), "")
-        found.setdefault(str(row["docid"]), _shown(row.get("title"), text, row.get("score")))
+    for listed in read_list(output, docids)[0]: found.setdefault(listed.docid, _shown(listed))
     return found
 
 # %% ../../nbs/viewer/timeline.ipynb #74258bc7
 KINDS = ("thought", "message", "search", "open", "call", "answer", "empty")
 
 def _search_event(number, step, searches, browses):
-    shown = shown_results(step.output)
+    shown = shown_results(step.output, [docid for search in searches for docid in search.docids])
     lists = []
     for search in searches:
         opened = {}

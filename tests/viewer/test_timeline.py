@@ -53,5 +53,12 @@ def test_published_trajectories_show_what_mining_sees():
 @pytest.mark.parametrize("output", ['[{"docid": 7, "title": null, "score": "high", "text": ["a", "list"]}]', '[{"docid": "7", "snippet": 5}]', "DocID:7", "DocID:7\n\n\n[",
                                     '{"results": [{"docid": "7"}, {"no": 1}, 3]}', [{"docid": 7}], "[broken\nDocID:7\n[T]\ntext", {"results": None}, "DocID:\n", '["7"]'])
 def test_odd_results_are_shown_as_far_as_they_go(output):
-    shown = shown_results(output)
+    shown = shown_results(output, ["7"])
     assert set(shown) <= {"7"} and all(isinstance(one.title, str) and isinstance(one.snippet, str) for one in shown.values())
+
+
+def test_lists_of_imported_logs_are_shown_with_titles_and_snippets():
+    rows = [{"link": "https://a.example/x", "title": "Lamp of Orrin", "snippet": "A lamp.", "score": .9}, {"link": "https://b.example/y", "title": "Other", "snippet": "Else."}]
+    for output in ({"hits": rows}, json.dumps(rows), [*({"docid": row["link"]} for row in rows), {"result": {"hits": rows}}]):
+        shown = shown_results(output, [row["link"] for row in rows])
+        assert {docid: (one.title, one.snippet, one.score) for docid, one in shown.items()} == {r["link"]: (r["title"], r["snippet"], r.get("score")) for r in rows}
