@@ -9,7 +9,9 @@ __all__ = ['TAGS', 'has_calls', 'tagged_parts', 'read_calls', 'TaggedReader']
 import json, re
 from collections.abc import Iterator
 from .report import ImportReport
+from ..core.settings import LratError
 from .sessions import Event
+from ..llm.lenient_json import read_lenient
 
 # %% ../../nbs/importers/tagged.ipynb #4ef7ff30
 TAGS = {"<think>": ("</think>", "thought"), "<tool_call>": ("</tool_call>", "call"), "<tool_response>": ("</tool_response>", "result"), # Tongyi, Qwen
@@ -60,13 +62,18 @@ def _typed(text):
     try: return json.loads(text)
     except (json.JSONDecodeError, RecursionError): return text
 
+def _object(text):
+    "The object or list at the beginning of a call and where it ends; one that is not quite JSON is read as the agents' own clients read it"
+    try: return json.JSONDecoder().raw_decode(text)
+    except (json.JSONDecodeError, RecursionError): return read_lenient(text), len(text)
+
 def read_calls(
     text:str, # What stands between the tags of a call
 )->list[tuple[str,object]]: # Tool and arguments of each call; empty where it cannot be read
     "The calls of one pair of tags"
-    if text.startswith(("{", "[")):
-        try: value, end = json.JSONDecoder().raw_decode(text)
-        except (json.JSONDecodeError, RecursionError): return []
+    if re.match(r"(```\w*\s*)?[\[{]", text):
+        try: value, end = _object(text)
+        except (ValueError, LratError): return [] # JSON5 needs a library of the extra `agents`
         rows = [row.get("function", row) if isinstance(row, dict) else {} for row in (value if isinstance(value, list) else [value])]
         if not all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows): return []
         more = {"code": code} if (code := re.sub(r"</?code>", "", text[end:]).strip()) else {}

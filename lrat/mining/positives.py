@@ -13,10 +13,10 @@ from ..core.settings import InputError
 
 # %% ../../nbs/mining/positives.ipynb #9de77e8d
 def text_key(
-    text:str, # A query or a document
+    *texts:str, # A query or a document; several are taken together
 )->int: # 63 bits
     "An integer that identifies a text; case and white space do not count"
-    plain = " ".join(text.casefold().split())
+    plain = "\0".join(" ".join(text.casefold().split()) for text in texts)
     return int.from_bytes(hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=8).digest()) >> 1
 
 class PairKeys(NamedTuple):

@@ -34,7 +34,7 @@ def imported(name, tmp_path):
 @pytest.mark.parametrize("name", FORMS)
 def test_a_log_is_small_and_names_no_machine_and_its_form_is_recognised(name):
     text = (LOGS/name).read_bytes()
-    assert len(text) < 60_000 and not re.search(rb"/home/|/root/|/tmp/|/Users/|sk-\w{8}", text)
+    assert len(text) < 60_000 and not re.search(rb"/(home|root|tmp|Users)/|sk-\w{8}", text)
     assert recognise(LOGS/name).name == FORMS[name]
 
 

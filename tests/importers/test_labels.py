@@ -312,3 +312,15 @@ def test_a_tool_of_the_users_own_under_the_name_of_a_servers_tool(name, argument
     manifest = import_trajectories(tmp_path/"log.jsonl", tmp_path/"out")
     run, = iterate_trajectories(tmp_path/"out")
     assert [(s.query, s.docids) for s in run.searches()] == [("lamp maker", ("https://a.example/x", "https://b.example/y"))] and not manifest["notes"]
+
+
+@pytest.mark.parametrize("call", ['{"name": "search", "arguments": {"query": ["lamp"]}}', "{'name': 'search', 'arguments': {'query': ['lamp']}}",
+    '{"name": "search", "arguments": {"query": ["lamp"],}}', '```json\n{"name": "search", "arguments": {"query": ["lamp"]}}\n```', '{"name": "search", "arguments": {"query": ["lamp"]}'])
+def test_a_call_in_text_is_read_as_a_live_agent_s_is(call, tmp_path):
+    said = [("system", "s"), ("user", "Q?"), ("assistant", f"<think>t</think><tool_call>\n{call}\n</tool_call>"),
+            ("user", "<tool_response>\nDocID:7\n[T]\ntext\n</tool_response>"), ("assistant", "<answer>A</answer>")]
+    row = {"question": "Q?", "prediction": "A", "termination": "answer", "messages": [{"role": role, "content": text} for role, text in said]}
+    (tmp_path/"log.jsonl").write_text(json.dumps(row))
+    import_trajectories(tmp_path/"log.jsonl", tmp_path/"out")
+    run, = iterate_trajectories(tmp_path/"out")
+    assert [(s.query, s.docids) for s in run.searches()] == [("lamp", ("7",))]
