@@ -6,7 +6,7 @@
 __all__ = ['STOPWORDS', 'WORD', 'THESAURUS', 'GROUP_OF', 'stem', 'sense', 'content_words']
 
 # %% ../../nbs/data/lexicon.ipynb #9ac0200f
-import functools, re
+import functools, re, threading
 from snowballstemmer import stemmer
 
 # %% ../../nbs/data/lexicon.ipynb #535f893e
@@ -70,14 +70,14 @@ merchant trader dealer; explorer navigator voyager; prison jail; crime offence; 
 WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
 
 # %% ../../nbs/data/lexicon.ipynb #a316d51e
-_snowball = stemmer("english").stemWord
+_snowball, _one_at_a_time = stemmer("english").stemWord, threading.Lock() # It works in its own fields, so that two threads would mix two words
 
 @functools.lru_cache(maxsize=500_000)
 def stem(
     word:str, # One word, in any case
 )->str:
     "The Snowball stem of a word, without a possessive ending"
-    return _snowball(re.sub(r"['’]s?$", "", word.lower()))
+    with _one_at_a_time: return _snowball(re.sub(r"['’]s?$", "", word.lower()))
 
 THESAURUS = tuple(tuple(group.split()) for group in _THESAURUS.split(";"))
 GROUP_OF = {stem(word): group for group in THESAURUS for word in group}
