@@ -267,6 +267,7 @@ def need(
     where:str, # "file:line", for the error
 ):
     "The field `name` of `row`; raises `InputError` where it is missing or of another type"
+    if not isinstance(row, dict): raise InputError(f"{where}: is {type(row).__name__}, but must be an object with a field {name!r}")
     if name not in row: raise InputError(f"{where}: has no field {name!r}; it has: {', '.join(map(str, row)) or 'none'}")
     if not isinstance(row[name], kind) or (isinstance(row[name], bool) and kind is not bool):
         kinds = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))

@@ -6,11 +6,11 @@
 __all__ = ['BudgetSpent', 'Allowance', 'read_allowance', 'Meter', 'reserve', 'metered', 'current_meter']
 
 # %% ../../nbs/llm/budget.ipynb #144c1fcf
-import contextlib, json, math, os, re, threading
+import contextlib, math, os, re, threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from ..core.files import to_json
+from ..core.files import need, parse_json, to_json
 from ..core.settings import LratError
 
 # %% ../../nbs/llm/budget.ipynb #66a3d86a
@@ -68,9 +68,11 @@ class Meter:
             new = file.read()
         new = new[:new.rfind(b"\n") + 1] # A line that is still being written comes next time
         self._offset += len(new)
-        for row in map(json.loads, new.splitlines()):
-            self.tokens, self.longest = self.tokens + row["read"] + row["written"], max(self.longest, row["written"])
-            self.spent += self.cost(row["model"], row["read"], row["written"])
+        where = f"{self.ledger}: the ledger of what was spent"
+        for row in (parse_json(line.decode("utf-8", "replace"), where) for line in new.splitlines()):
+            read, written = (need(row, name, int, where) for name in ("read", "written"))
+            self.tokens, self.longest = self.tokens + read + written, max(self.longest, written)
+            self.spent += self.cost(need(row, "model", str, where), read, written)
 
     def __str__(self):
         money = "" if self.allowance.unit == "tokens" else f"{self.spent:,.4g} {self.allowance.unit}, "
