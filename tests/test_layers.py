@@ -142,3 +142,13 @@ def test_experiments_are_small_and_define_nothing(path):
     assert len(cells) <= 25 and len(lines) <= 80
     assert not any(re.match(r"\s*(def|class) ", line) for line in lines)
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells) == 1
+
+
+@pytest.mark.parametrize("path", [*LIBRARY.values(), *sorted((ROOT/"nbs"/"howto").glob("*.ipynb"))], ids=lambda p: p.stem)
+def test_an_example_leaves_no_path_and_no_variable_to_the_next_notebook(path):
+    "The tests run several notebooks in one process"
+    text = "\n".join(text_of(cell) for cell in code_cells(path) if not is_exported(cell))
+    added = re.search(r"sys\.path\.(insert|append)\(", text) is not None
+    variables = set(re.findall(r'os\.environ\["(\w+)"\]\s*=', text)) - {"HF_HUB_DISABLE_PROGRESS_BARS"}
+    assert "forget_package(" in text or not added and "PYTHONPATH" not in variables
+    assert variables - {"PYTHONPATH"} <= set(re.findall(r'(?:del os\.environ\[|os\.environ\.pop\()"(\w+)"', text))
