@@ -184,6 +184,71 @@ def codex(run):
         yield line("event_msg", {"type": "token_count", "info": None})
 
 
+def codex_exec(run):
+    yield from ({"type": "thread.started", "thread_id": run.query_id}, {"type": "turn.started"})
+    def line(stage, number, kind, **fields): return {"type": f"item.{stage}", "item": {"id": f"item_{number}", "type": kind, **fields}}
+    number = 0
+    for turn in exchanges(run):
+        if turn["thought"]: yield line("completed", (number := number + 1), "reasoning", text=turn["thought"])
+        first, calls = number + 1, [{"server": "kb", "tool": name, "arguments": given} for _, name, given, _ in turn["calls"]]
+        for call in calls: yield line("started", (number := number + 1), "mcp_tool_call", **call, result=None, error=None, status="in_progress")
+        for n, (*_, output) in reversed([*enumerate(turn["calls"])]): # Calls side by side may end in any order
+            yield line("completed", first + n, "mcp_tool_call", **calls[n], result={"content": [{"type": "text", "text": output}]}, error=None, status="completed")
+        if turn["answer"] is not None: yield line("completed", (number := number + 1), "agent_message", text=turn["answer"])
+    yield {"type": "turn.completed", "usage": {"input_tokens": 1, "cached_input_tokens": 0, "output_tokens": 1}}
+
+
+def graph_messages(run):
+    "Messages with ids, without the question"
+    messages = langchain(run, lambda kind, fields: {"type": kind, **fields})[1:]
+    return [{"id": f"m{n}", **message} for n, message in enumerate(messages)]
+
+
+def graph_updates(run):
+    "A chunk for each node that ran: the model, then the tools of its turn"
+    for message in graph_messages(run): yield ["updates", {"model" if message["type"] == "ai" else "tools": {"messages": [message]}}]
+
+
+def graph_pieces(run):
+    "Pieces of messages, a few letters each, with what LangGraph says of them"
+    for step, message in enumerate(graph_messages(run)):
+        about = {"thread_id": run.query_id, "langgraph_step": step, "langgraph_node": "model" if message["type"] == "ai" else "tools"}
+        if message["type"] != "ai": yield [message, about]; continue
+        def piece(content="", chunks=(), **more): return [{"type": "AIMessageChunk", "id": message["id"], "content": content, "tool_call_chunks": list(chunks), "additional_kwargs": more}, about]
+        thought, text = message["additional_kwargs"].get("reasoning_content", ""), message["content"]
+        for at in range(0, len(thought), 5): yield piece(reasoning_content=thought[at:at + 5])
+        for at in range(0, len(text), 5): yield piece(text[at:at + 5])
+        for n, call in enumerate(message["tool_calls"]):
+            given = json.dumps(call["args"])
+            yield piece(chunks=[{"name": call["name"], "args": "", "id": call["id"], "index": n}])
+            yield from (piece(chunks=[{"name": None, "args": given[at:at + 9], "id": None, "index": n}]) for at in range(0, len(given), 9))
+        yield piece()
+
+
+def graph_events(run):
+    "Events of a server: states and updates"
+    messages = graph_messages(run)
+    yield {"event": "metadata", "data": {"run_id": "r1", "thread_id": run.query_id}}
+    yield {"event": "values", "data": {"messages": [{"type": "human", "id": "q", "content": run.query}]}}
+    for n, message in enumerate(messages, 1):
+        yield {"event": "updates", "data": {"node": {"messages": [message]}}}
+        yield {"event": "values", "data": {"messages": [{"type": "human", "id": "q", "content": run.query}, *messages[:n]]}}
+    yield {"event": "end", "data": None}
+
+
+def smolagents(run):
+    "A memory; a turn has one call, since what several calls of a turn observed is one text"
+    rows = [{"task": run.query, "task_images": None}]
+    for turn in exchanges(run):
+        sent = {"role": "assistant", "content": "", "raw": {"choices": [{"message": {"role": "assistant", "reasoning_content": turn["thought"]}}]}}
+        def step(tool=None, given=None, output=None, **more):
+            calls = [{"id": f"call_{len(rows)}", "type": "function", "function": {"name": tool, "arguments": given}}] if tool else None
+            rows.append({"step_number": len(rows), "timing": {}, "tool_calls": calls, "error": None, "model_output_message": sent, "model_output": "", "observations": output} | more)
+        for _, name, given, output in turn["calls"]: step(name, given, output, action_output=None, is_final_answer=False)
+        if turn["answer"] is not None: step(action_output=turn["answer"], is_final_answer=True)
+    return rows
+
+
 def atif(run):
     steps = [{"step_id": 1, "source": "user", "message": run.query}]
     for turn in exchanges(run):
@@ -319,6 +384,11 @@ WRITERS = {
     "Responses": ("responses", lambda folder, run: lines(folder, [{"id": run.query_id, "input": run.query, "output": list(items(run))}])),
     "Responses, an item a line": ("responses", lambda folder, run: lines(folder, ({"session_id": run.query_id, **item} for item in [{"type": "message", "role": "user", "content": run.query}, *items(run)]))),
     "Codex": ("codex", lambda folder, run: lines(folder, codex(run))),
+    "Codex, exec": ("codex-exec", lambda folder, run: lines(folder, codex_exec(run))),
+    "LangGraph, updates": ("langgraph", lambda folder, run: lines(folder, ({"thread_id": run.query_id, "event": mode, "data": data} for mode, data in graph_updates(run)))),
+    "LangGraph, pieces": ("langgraph", lambda folder, run: lines(folder, graph_pieces(run))),
+    "LangGraph, events of a server": ("langgraph", lambda folder, run: lines(folder, graph_events(run))),
+    "smolagents, memory": ("smolagents", lambda folder, run: lines(folder, [{"id": run.query_id, "steps": smolagents(run)}])),
     "ATIF": ("atif", lambda folder, run: (folder/"trajectory.json").write_text(json.dumps(atif(run), indent=2))),
     "Inspect, JSON": ("inspect", lambda folder, run: (folder/"log.json").write_text(json.dumps({"version": 2, "status": "success", "eval": {"task": "t"}, "samples": [inspect(run)]}))),
     "Inspect, archive": ("inspect", inspect_archive),
@@ -336,4 +406,5 @@ WRITERS = {
     "transcripts": ("transcripts", lambda folder, run: lines(folder, [transcript(run)])),
     "trajectory files": ("runs", lambda folder, run: write_trajectory(folder, run)),
 }
-ONE_AFTER_THE_OTHER = {"react", "transcripts"} # Forms that cannot say that two calls were made side by side
+WITHOUT_QUESTION = {"Codex, exec", "LangGraph, updates", "LangGraph, pieces"} # Forms that do not hold what the user asked
+ONE_AFTER_THE_OTHER = {"react", "transcripts", "smolagents, memory"} # Forms that cannot say that two calls were made side by side

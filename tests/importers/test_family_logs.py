@@ -12,6 +12,8 @@ from lrat.trajectories.trajectory import iterate_trajectories
 LOGS = ROOT/"nbs"/"howto"/"logs"
 FORMS = {"openai_agents.jsonl": "responses", "langgraph.jsonl": "chat", "pydantic_ai.jsonl": "chat", "inspect.eval": "inspect", "claude_code.jsonl": "claude-code",
          "codex.jsonl": "codex", "smolagents.jsonl": "spans"}
+PARTLY = {"codex_exec.jsonl": "codex-exec", "langgraph_updates.jsonl": "langgraph", "langgraph_messages.jsonl": "langgraph", "langgraph_values.jsonl": "chat",
+          "smolagents_steps.jsonl": "smolagents"} # Other logs of theirs; not each holds all runs, or the question
 LAMP = "A lamp fuelled with colza oil. Its lens was ground by a woman who taught an astronomer"
 VESSEL = "A copper vessel on the quay in which the cloth of the luggers was soaked against rot"
 SEARCHES = {"q1": [(LAMP, ("m07", "m08", "m10", "m13"))],
@@ -31,11 +33,11 @@ def imported(name, tmp_path):
     return {run.query_id: run for run in iterate_trajectories(tmp_path/"runs")}, manifest
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", FORMS | PARTLY)
 def test_a_log_is_small_and_names_no_machine_and_its_form_is_recognised(name):
     text = (LOGS/name).read_bytes()
     assert len(text) < 60_000 and not re.search(rb"/(home|root|tmp|Users)/|sk-\w{8}", text)
-    assert recognise(LOGS/name).name == FORMS[name]
+    assert recognise(LOGS/name).name == (FORMS | PARTLY)[name]
 
 
 @pytest.mark.parametrize("name", [name for name in FORMS if name != "smolagents.jsonl"])
@@ -63,6 +65,27 @@ def test_spans_of_smolagents(tmp_path):
     (browse,) = run.browses()
     assert browse.docid == "m07" and "This document helps." in browse.reasoning
     assert "looks right, so I read it" not in browse.reasoning # Said before it was opened, and sent again after
+
+
+def test_events_of_codex_exec(tmp_path):
+    manifest = import_trajectories(LOGS/"codex_exec.jsonl", tmp_path/"runs")
+    runs = {run.query_id: run for run in iterate_trajectories(tmp_path/"runs")}
+    assert (manifest["runs"], manifest["searches"], manifest["browses"], {*manifest["notes"]}) == (3, 7, 5, {"a session without a question"})
+    assert {query_id: run.final_answer for query_id, run in runs.items()} == ANSWERS and {run.query for run in runs.values()} == {None}
+    for query_id, expected in SEARCHES.items(): assert [(s.query, s.docids) for s in runs[query_id].searches()] == expected
+    for query_id, expected in OPENED.items(): assert [b.docid for b in runs[query_id].browses()] == [docid for docid, *_ in expected]
+    assert all(browse.reasoning.startswith("This document") for run in runs.values() for browse in run.browses())
+
+
+@pytest.mark.parametrize("name", [name for name in PARTLY if name != "codex_exec.jsonl"])
+def test_streams_of_langgraph_and_the_memory_of_smolagents(name, tmp_path):
+    manifest = import_trajectories(LOGS/name, tmp_path/"runs")
+    (run,) = iterate_trajectories(tmp_path/"runs")
+    assert [(s.query, s.docids) for s in run.searches()] == SEARCHES["q1"] and run.final_answer == "Lantern of Orrin"
+    assert [(b.docid, b.search.query) for b in run.browses()] == [("m07", LAMP)]
+    unknown = {"langgraph_updates.jsonl": {"a session without a question", "a session without an id, named after its position"},
+               "langgraph_messages.jsonl": {"a session without a question"}, "langgraph_values.jsonl": {"a session without an id, named after its position"}}
+    assert {*manifest["notes"]} == unknown.get(name, set()) and run.query == (None if "a session without a question" in unknown.get(name, ()) else f"{LAMP}.")
 
 
 def test_opened_documents_of_a_rollout_are_texts(tmp_path):

@@ -54,7 +54,7 @@ def test_answers_say_that_they_are_not_for_others(service):
 
 def test_a_file_that_breaks_while_it_is_looked_at_is_said(service):
     service.listings[0]._thread.join()
-    path = service.folders[0].paths["run_q1"]
+    path = service.folders[0].path("run_q1")
     path.write_text("{")
     broken = run(ask(service, "/trajectory?name=run_q1"))
     path.unlink()

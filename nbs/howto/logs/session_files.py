@@ -1,6 +1,6 @@
-"""A session of Claude Code and a rollout of Codex, in the published forms of their session files.
+"""A session of Claude Code, a rollout of Codex, and what `codex exec --json` prints, in the published forms of these files.
 
-No client was run: `python session_files.py` writes what openai_agents.jsonl holds in the two forms. The library is an MCP server there.
+No client was run: `python session_files.py` writes what openai_agents.jsonl holds in the three forms. The library is an MCP server there.
 """
 import json
 
@@ -57,6 +57,21 @@ def codex_lines(session, items):
         yield line("event_msg", type="token_count", info=None, rate_limits=None)
 
 
-for name, lines in (("claude_code", claude_lines), ("codex", codex_lines)):
+def exec_lines(session, items):
+    "The events of a thread; the prompt is not among them"
+    def line(stage, kind, **fields): return {"type": f"item.{stage}", "item": {"id": f"item_{number}", "type": kind, **fields}}
+    yield from ({"type": "thread.started", "thread_id": session}, {"type": "turn.started"})
+    outputs = {item["call_id"]: item["output"] for item in items if item.get("type") == "function_call_output"}
+    for number, item in enumerate(item for item in items if item.get("type") in ("reasoning", "function_call", "message")):
+        if item["type"] == "function_call":
+            asked = {"server": "library", "tool": item["name"], "arguments": json.loads(item["arguments"])}
+            yield line("started", "mcp_tool_call", **asked, result=None, error=None, status="in_progress")
+            shown = {"content": [{"type": "text", "text": outputs[item["call_id"]]}], "structured_content": None}
+            yield line("completed", "mcp_tool_call", **asked, result=shown, error=None, status="completed")
+        else: yield line("completed", "reasoning" if item["type"] == "reasoning" else "agent_message", text=item["content"][0]["text"])
+    yield {"type": "turn.completed", "usage": {"input_tokens": 1, "cached_input_tokens": 0, "output_tokens": 1}}
+
+
+for name, lines in (("claude_code", claude_lines), ("codex", codex_lines), ("codex_exec", exec_lines)):
     with open("openai_agents.jsonl") as log, open(f"{name}.jsonl", "w") as out:
         for run in map(json.loads, log): out.writelines(json.dumps(row) + "\n" for row in lines(run["id"], run["items"]))
