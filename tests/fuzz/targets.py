@@ -192,7 +192,7 @@ def read_judgements(path):
     from lrat.data.questions import read_qrels, whole_grades
     found = read_qrels(path)
     whole_grades(found)
-    lines = {tuple(line.split()[:1] + line.split()[2:3]) for line in path.read_text("utf-8-sig").splitlines() if line.split()}
+    lines = {tuple(line.split()[:1] + line.split()[2:3]) for line in path.read_bytes().decode("utf-8-sig").split("\n") if line.split()}
     assert sum(map(len, found.values())) == len(lines)
 
 
@@ -336,6 +336,9 @@ def read_a_journal(path):
     from lrat.trajectories.trajectory import write_trajectory
     run = read_journal(path, "ended")
     if run: write_trajectory(path.parent/"again", run)
+    *lines, _ = path.read_bytes().split(b"\n")
+    calls = sum(step.type == "tool_call" for step in run.steps) if run else 0
+    assert not run or len(lines) <= calls + 2 + run.metadata.get("damaged_lines", 0), "lines are left out and not counted"
 
 
 def view_a_trajectory(path):
