@@ -2,17 +2,17 @@
 
 A finding does not end a run: it is kept with its input, once for each place in the code, and the table at the end counts all.
 """
-import argparse, collections, gc, hashlib, importlib.util, json, os, random, resource, shutil, subprocess, sys, tempfile, time, traceback
+import argparse, collections, hashlib, importlib.util, json, os, random, resource, shutil, subprocess, sys, tempfile, time, traceback
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
-SECONDS, MEGABYTES = 5, 1500 # Of one input, beyond the start
+SECONDS = 5 # Of one input at most
 
 
 class Findings:
     "What went wrong, once for each place"
     def __init__(self, folder):
-        self.folder, self.known, self.executions, self.refused, self.began = folder, {}, 0, 0, time.monotonic()
+        self.folder, self.known, self.executions, self.refused, self.began, self.saved = folder, {}, 0, 0, time.monotonic(), 0.
 
     def execute(self, target, data, folder):
         from fuzz.targets import check
@@ -22,7 +22,7 @@ class Findings:
         except BaseException as error: self.add(target, data, error)
         if (spent := time.process_time() - began) > SECONDS: self.add(target, data, AssertionError(f"took {spent:.1f} s for {len(data)} bytes"))
         self.executions += 1
-        if self.executions % 200 == 0: self.save()
+        if time.monotonic() - self.saved > .5: self.save() # libFuzzer ends the process without a word to Python
 
     def add(self, target, data, error):
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/lrat/" in frame.filename]
@@ -38,6 +38,7 @@ class Findings:
 
     def save(self):
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.saved = time.monotonic()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         (self.folder/"counts.json").write_text(json.dumps({"executions": self.executions, "refused": self.refused, "seconds": round(time.monotonic() - self.began, 1), "peak_mb": peak, "findings": self.known}))
 
@@ -74,7 +75,7 @@ def find(name, work):
 
 
 def guided(target, findings, folder, seconds, seed, work):
-    import atexit, atheris
+    import atheris
     from fuzz.mutate import mutate
     corpus = work/"corpus"
     corpus.mkdir()
@@ -82,7 +83,6 @@ def guided(target, findings, folder, seconds, seed, work):
     def changed(data, most, number):
         rng = random.Random(number)
         return mutate(bytes(data), rng)[:most] if rng.random() < .7 else atheris.Mutate(data, most)
-    atexit.register(findings.save)
     longest = max(100_000, 2 * max(map(len, target.seeds)))
     words = [sys.argv[0], str(corpus), f"-max_total_time={max(1, int(seconds))}", f"-seed={seed + 1}", f"-max_len={longest}", "-timeout=60", "-rss_limit_mb=6000", "-verbosity=0", "-print_final_stats=0", f"-artifact_prefix={findings.folder}/"]
     atheris.Setup(words, lambda data: findings.execute(target, data, folder), custom_mutator=changed)
