@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from .tools import LONGEST
 from ..core.files import to_json
-from ..llm.client import Reply, ToolCall, read_completion, token_usage
+from ..llm.client import Reply, ToolCall, call_id, read_completion, token_usage
 from ..llm.lenient_json import is_json, read_lenient
 from ..llm.thinking import TEXT_PARTS, THINKING_PARTS, content_text, message_thoughts, take_thinking
 from ..trajectories.trajectory import DIALECTS, Dialect
@@ -130,7 +130,7 @@ def read_response(
     def texts(kind, *fields): return [content_text(next((i[f] for f in fields if i.get(f)), ""), (*TEXT_PARTS, *THINKING_PARTS)) for i in items if i.get("type") == kind]
     inline, content = take_thinking("\n".join(filter(None, texts("message", "content"))))
     thought = "\n".join(filter(None, [*texts("reasoning", "content", "summary"), inline]))
-    calls = tuple(ToolCall(item.get("call_id") or f"call_{n}", item.get("name") or "", _arguments(item))
+    calls = tuple(ToolCall(call_id(item.get("call_id"), n), name if isinstance(name := item.get("name"), str) else "", _arguments(item))
                   for n, item in enumerate(i for i in items if i.get("type") == "function_call"))
     cut = (body.get("incomplete_details") or {}).get("reason") == "max_output_tokens"
     usage = token_usage(body.get("usage"), "input_tokens", "output_tokens")
@@ -146,7 +146,7 @@ def _offer(tools):
                       for tool in tools]}
 
 def _said(reply):
-    return [{**item, "arguments": sendable(item.get("arguments") or "")} if item.get("type") == "function_call" else item
+    return [{**item, "arguments": sendable(_arguments(item))} if item.get("type") == "function_call" else item
             for item in reply.message["output"]]
 
 RESPONSES = Protocol("responses", "responses", "input", "max_output_tokens", "developer", _offer, read_response, _said,

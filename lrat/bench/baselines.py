@@ -53,7 +53,7 @@ def encode_sentence_transformers(task):
 def encode_unsorted(task):
     "Texts as they come, 32 at a time, padded to the longest of the batch: the loop that tutorials show"
     torch, transformers = require("torch", "dense"), require("transformers", "dense")
-    tokenizer, model = transformers.AutoTokenizer.from_pretrained(task["model"]), transformers.AutoModel.from_pretrained(task["model"]).eval()
+    tokenizer, model = transformers.AutoTokenizer.from_pretrained(task["model"]), transformers.AutoModel.from_pretrained(task["model"], use_safetensors=True).eval()
     def run(texts):
         vectors = []
         with torch.no_grad():

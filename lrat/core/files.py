@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['open_atomic', 'folder_lock', 'output_lock', 'to_json', 'write_json', 'write_jsonl', 'open_plain', 'is_compressed',
-           'open_bytes', 'parse_json', 'read_text', 'read_json', 'decode_line', 'read_lines', 'parse_object',
-           'read_jsonl', 'scan_jsonl', 'need', 'sha256_file', 'sha256_folder', 'digest', 'progress']
+           'open_bytes', 'parse_json', 'whole_characters', 'read_text', 'read_json', 'decode_line', 'read_lines',
+           'parse_object', 'read_jsonl', 'scan_jsonl', 'need', 'sha256_file', 'sha256_folder', 'digest', 'progress']
 
 # %% ../../nbs/core/files.ipynb #ecf4e5f2
 import contextlib, gzip, hashlib, io, json, math, os, re, socket, sys, tempfile, time, zlib
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from filelock import FileLock, Timeout
 from tqdm import tqdm
+from .expansion import bounded_reader
 from .settings import InputError, LratError
 from .system_errors import os_problem
 
@@ -27,7 +28,7 @@ def open_atomic(
     path, name = Path(path), None
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir(): path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
         with os.fdopen(handle, mode, **text) as file:
             yield file
@@ -65,9 +66,10 @@ def _held(path, what, work):
 
 def _holder(path, work):
     "Who holds a lock, as far as its file says"
-    try: found = json.loads(path.read_text())
-    except (OSError, ValueError): return f"another {work}"
-    return f"another {found['work']} (process {found['pid']} on {found['host']}, since {found['since']})"
+    try:
+        found = json.loads(path.read_text())
+        return f"another {found['work']} (process {found['pid']} on {found['host']}, since {found['since']})"
+    except (OSError, ValueError, KeyError, TypeError): return f"another {work}"
 
 @contextlib.contextmanager
 def folder_lock(
@@ -102,12 +104,13 @@ _encode, _quote = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode, 
 def _indented(value, line, indent):
     "As `json.dumps` writes it, but several times as fast, since json has no indented encoder in C"
     if type(value) is str: return _quote(value)
+    if value is None: return "null"
     if not value or not isinstance(value, (dict, list, tuple)): return _encode(value)
     inner = line + indent
-    if isinstance(value, dict):
-        names = [_quote(name) if isinstance(name, str) else _encode({name: 0})[1:-4] for name in value] # 7 is written as "7"
-        parts = [f"{name}: {_indented(one, inner, indent)}" for name, one in zip(names, value.values())]
-    else: parts = [_indented(one, inner, indent) for one in value]
+    def text(one): return _quote(one) if type(one) is str else _indented(one, inner, indent)
+    if isinstance(value, dict): # 7 as a name is written as "7"
+        parts = [f"{_quote(name) if isinstance(name, str) else _encode({name: 0})[1:-4]}: {text(one)}" for name, one in value.items()]
+    else: parts = [text(one) for one in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     return f"{opening}{inner}{f',{inner}'.join(parts)}{line}{closing}"
 
@@ -141,7 +144,7 @@ def open_plain(
 def _zstd(file, path):
     try: import pyarrow
     except ImportError: raise InputError(f"{path}: is compressed with zstd; run pip install 'lrat[data]' to read it, or decompress it") from None
-    return io.BufferedReader(pyarrow.CompressedInputStream(file, "zstd"))
+    return pyarrow.CompressedInputStream(file, "zstd")
 
 _COMPRESSED = {b"\x1f\x8b": lambda file, path: gzip.open(file), b"\x28\xb5\x2f\xfd": _zstd} # By the first bytes, whatever the name
 
@@ -160,7 +163,7 @@ def open_bytes(
     with open_plain(path) as file:
         opener = next((opener for magic, opener in _COMPRESSED.items() if file.peek(4).startswith(magic)), None)
         _READING[Path(path)] = file
-        try: yield opener(file, path) if opener else file
+        try: yield bounded_reader(opener(file, path), file) if opener else file
         except (EOFError, zlib.error, OSError) as error:
             if opener is None: raise
             raise InputError(f"{path}: is compressed, but cannot be read to its end ({error}); make it again") from None
@@ -202,6 +205,13 @@ def parse_json(
     return value
 
 # %% ../../nbs/core/files.ipynb #bb6c349f
+def whole_characters(
+    value, # What was read from `text`
+    text:str, # JSON, or what Python prints
+): # -> the value
+    "The value with ? for each half of a surrogate pair, which an emoji that was cut leaves, and which no file can hold"
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")) if "\\ud" in text.lower() else value
+
 def read_text(
     path:str|Path, # File to read
 )->str:

@@ -94,7 +94,9 @@ def open_corpus(
     if not fields and is_plain(path): return Corpus(path, path)
     def document(row, where): return vars(parse_document(row, where, fields))
     columns = frozenset(fields) or KNOWN_FIELDS
-    try: return Corpus(path, as_jsonl(path, document, f"documents {' '.join(fields)}", columns), fields)
+    file = as_jsonl(path, document, f"documents {' '.join(fields)}", columns)
+    if not file.stat().st_size: raise InputError(f"{path}: holds no document; each row must have a docid and a text") # Its conversion would be named
+    try: return Corpus(path, file, fields)
     except UsedTwice as error: # Name the lines that the user knows, not those of the conversion
         first, again = (next(islice(source_rows(path, columns), line - 1, None))[0] for line in error.lines)
         raise UsedTwice(error.docid, error.lines, again, f"first in {first}") from None

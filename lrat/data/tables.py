@@ -31,7 +31,7 @@ def _batches(file):
     if _form(file) == "parquet": yield from require("pyarrow.parquet", "data").ParquetFile(file).iter_batches(4096)
     else:
         arrow = require("pyarrow", "data")
-        with arrow.memory_map(str(file)) as source:
+        with arrow.OSFile(str(file)) as source: # Not mapped: a file that is shorter than it says would end the process
             try: yield from arrow.ipc.open_stream(source)
             except arrow.ArrowInvalid:
                 reader = arrow.ipc.open_file(source)
@@ -45,9 +45,10 @@ def table_rows(
     row, arrow = 0, require("pyarrow", "data")
     try:
         for batch in _batches(file):
+            batch.validate(full=True) # Otherwise offsets that lead out of their buffer are followed
             for values in batch.select([name for name in batch.schema.names if columns is None or name in columns]).to_pylist():
                 row += 1
                 yield f"{file}, row {row}", values
-    except (arrow.ArrowException, UnicodeDecodeError, OSError) as error:
+    except (arrow.ArrowException, OSError, ValueError, KeyError, OverflowError) as error: # A value may lie outside what Python has
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{file}: is not a valid {_form(file)} file ({said}{f'; after row {row}' if row else ''})") from None

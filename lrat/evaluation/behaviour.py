@@ -23,7 +23,7 @@ from ..retrieval.retriever import load_tokenizer
 from ..trajectories.trajectory import Trajectory, iterate_trajectories
 
 # %% ../../nbs/evaluation/behaviour.ipynb #98c5b0fc
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Opened:
     "A document that an agent opened"
     docid:str
@@ -33,7 +33,7 @@ class Opened:
     tokens:int # Length of the reasoning that follows
     verdict:str # yes, no, undecided, failed or missing
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Observed:
     "What one trajectory did"
     name:str

@@ -56,13 +56,13 @@ def read_pairs(
     evaluated = {d for row in (against_qrels or {}).values() for d, grade in row.items() if grade > 0}
     for where, row in progress(source_rows(path), "counting pairs"):
         if not {"query", "pos", "neg"} <= row.keys(): raise InputError(f"{where}: is not a training pair; it must have query, pos and neg")
-        if not isinstance(row["query"], str) or not all(isinstance(row[name], list) for name in ("pos", "neg")):
-            raise InputError(f"{where}: is not a training pair; query must be text, pos and neg lists")
+        if not isinstance(row["query"], str) or not all(isinstance(row.get(name) or [], list) for name in ("pos", "neg", "pos_id", "neg_id")) or None in (row["pos"], row["neg"]):
+            raise InputError(f"{where}: is not a training pair; query must be text, and pos, neg, pos_id and neg_id lists")
         positive = str((row.get("pos_id") or row["pos"] or [""])[0])
         for column, value in ((columns.queries, text_key(row["query"])), (columns.pairs, text_key(row["query"], positive)),
                               (columns.negatives, len(row["neg"])), (columns.lengths, _number(row, "reasoning_len", where, np.nan)),
                               (columns.weights, _number(row, "reweight_rate", where, 1.)),
-                              (columns.satisfied, {True: 1, False: 0}.get(row.get("satisfied"), -1))): column.append(value)
+                              (columns.satisfied, {True: 1, False: 0}.get(row["satisfied"], -1) if isinstance(row.get("satisfied"), int) else -1)): column.append(value)
         if row.get("segment_tag") or row.get("segment_mode"): columns.segments[str(row.get("segment_tag") or row["segment_mode"])] += 1
         _add(columns.judged, row.get("neg_id"), judged.get(str(row.get("trajectory") or row.get("traj_id"))))
         _add(columns.evaluated, (row.get("pos_id") or [])[:1], evaluated)

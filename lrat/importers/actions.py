@@ -12,7 +12,7 @@ from .chat import session_id_of
 from .formats import LogFormat, value_reader
 from .report import ImportReport
 from .sessions import ANSWER_TOOLS, Event, Session
-from .results import parse_json
+from .results import json_or_text
 
 # %% ../../nbs/importers/actions.ipynb #7badb24a
 _FIELDS = {"action": ("action", "tool", "tool_name", "function"), "arguments": ("args", "arguments", "action_input", "tool_input", "parameters", "input", "params"),
@@ -39,7 +39,7 @@ def action_events(
     number:int, # Its position in the list
 )->Iterator[Event]:
     "What was thought, done and observed"
-    name, arguments, seen = _field(row, "action"), parse_json(_field(row, "arguments")), _field(row, "observation")
+    name, arguments, seen = _field(row, "action"), json_or_text(_field(row, "arguments")), _field(row, "observation")
     if isinstance(thought := _field(row, "thought"), str): yield Event("thought", thought)
     if name.lower() in ANSWER_TOOLS:
         said = next(iter(arguments.values()), "") if isinstance(arguments, dict) else arguments

@@ -6,16 +6,18 @@
 __all__ = ['ARCHIVE_SUFFIXES', 'MAX_MEMBER', 'archive_members']
 
 # %% ../../nbs/importers/archives.ipynb #c493b9a4
-import io, struct, zipfile
+import io, lzma, struct, zipfile, zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from ..core.cli import require
+from ..core.expansion import check_expansion
 from ..core.settings import InputError
 from .report import ImportReport
 
 # %% ../../nbs/importers/archives.ipynb #cd7b0cf0
 ARCHIVE_SUFFIXES, MAX_MEMBER = (".eval", ".zip"), 1 << 31 # Bytes of one member
 _ZSTD = 93
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, IndexError, OverflowError, struct.error, zlib.error, lzma.LZMAError) # What a damaged one raises
 
 def _raw(archive, info):
     "The compressed bytes of a member, which follow a header of variable length"
@@ -26,6 +28,7 @@ def _raw(archive, info):
 
 def _read(archive, info):
     if info.file_size > MAX_MEMBER: raise ValueError(f"it has {info.file_size} bytes")
+    check_expansion(info.file_size, info.compress_size)
     if info.compress_type != _ZSTD: file = archive.open(info)
     else: file = require("pyarrow", "data").CompressedInputStream(io.BytesIO(_raw(archive, info)), "zstd")
     with file: data = file.read(info.file_size + 1)
@@ -42,7 +45,7 @@ def archive_members(
 )->Iterator[tuple[str,bytes]]: # "file/member" and its content
     "The JSON files of an archive; raises `InputError` where it is not one"
     try: archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error: raise InputError(f"{path}: is not a zip file ({error})") from None
+    except _BROKEN as error: raise InputError(f"{path}: is not a zip file ({error})") from None
     with archive:
         infos = sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.filename)
         if name.endswith(".eval"): infos = [info for info in infos if info.filename.startswith("samples/")]
@@ -51,5 +54,5 @@ def archive_members(
             if not _is_safe(info.filename): report.add("a member of an archive whose name leads out of it, left out", where); continue
             if not info.filename.endswith((".json", ".jsonl", ".ndjson")): report.add("a file with another ending than a log, left out", where); continue
             try: yield where, _read(archive, info)
-            except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, struct.error) as error:
+            except _BROKEN as error:
                 report.add("a member of an archive that cannot be read", where, str(error))

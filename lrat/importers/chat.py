@@ -16,7 +16,7 @@ from .resent import join_resent
 from .sessions import Event, Session
 from .streamed import is_chunk, merged_messages, stream_chunks
 from .tagged import TaggedReader, has_calls
-from .results import parse_json, values_at
+from .results import json_or_text, values_at
 from .values import gather_lines
 from ..llm.thinking import content_text, message_thoughts
 
@@ -37,7 +37,7 @@ def messages_of(
 )->list|None: # None where it has none
     "The list of messages in an object, under any of the usual names; it may be JSON text"
     for name in MESSAGE_FIELDS:
-        found = parse_json(value.get(name))
+        found = json_or_text(value.get(name))
         if isinstance(found, list) and (name == "messages" or any(map(_is_message, found))): return found
 
 _SESSION_FIELDS = ("query_id", "conversation_id", "session_id", "thread_id") # An `id` may be that of a request or a message

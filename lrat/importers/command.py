@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from fastcore.script import Param
 from ..core.files import folder_lock, write_json
-from ..core.settings import InputError, LratError
+from ..core.settings import InputError, LratError, one_line
 from .documents import LogDocuments, check_target
 from .folder import TrajectoryFolder
 from .formats import find_format, format_names, preview, recognise
@@ -43,9 +43,9 @@ MANIFEST = "import.manifest.json"
 
 def _manifest(found, source, folder, calls, report):
     return {"form": found.name, "source": source.name, **{name: folder.counts[name] for name in ("runs", "searches", "browses", "runs_with_search")}, "other_tools": _other(calls),
-            "tools": {name: kind for name, kind in sorted(calls)}, "notes": report.as_dict()}
+            "tools": {one_line(name): kind for name, kind in sorted(calls)}, "notes": report.as_dict()}
 
-def _other(calls): return {name: count for (name, kind), count in sorted(calls.items()) if kind == "other"}
+def _other(calls): return {one_line(name): count for (name, kind), count in sorted(calls.items()) if kind == "other"}
 
 def _check_made(source, out, found, folder, calls, report):
     if not folder.counts["runs"]: raise InputError(_nothing_imported(source, found.name, report))

@@ -92,7 +92,7 @@ class TrajectoryFolder:
         run.name = trajectory_name(run.query_id)
         before = _written(self.out/f"{run.name}.json")
         if before is not None and not _may_replace(self, where, run, before): return
-        if before is None or dataclasses.asdict(before) != dataclasses.asdict(_as_read(run)):
+        if before is None or before != _as_read(run):
             try: write_trajectory(self.out, run, sync=False) # The log is still there, so the next import writes what a power cut took
             except ValueError as error: return self.report.add("a session with characters that cannot be written", where, str(error))
             if not self.is_seen(run.query_id): self.counts["added" if before is None else "continued"] += 1

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from ..core.files import to_json
-from .results import has_results, parse_json, read_listing, result_fields
+from .results import has_results, json_or_text, read_listing, result_fields
 from .tools import TOOLS, Tool
 from ..trajectories.docids import normal_docid
 from ..trajectories.listed import original_output
@@ -48,7 +48,7 @@ def _looks_like_words(name, value):
     return not re.match(r"https?://", value.strip()) and len(value) <= 500 and (name in _QUERY_NAMES or " " in value.strip())
 
 def _count_arguments(use, arguments, seen, numbers=()):
-    given = parse_json(arguments)
+    given = json_or_text(arguments)
     for name, value in given.items() if isinstance(given, dict) else ():
         values = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, (str, int)) and not isinstance(one, bool)]
         use.words[name] += any(_looks_like_words(name, one) for one in values)

@@ -13,7 +13,7 @@ from .langsmith import document_rows, sortable_time, tool_arguments, tool_result
 from .messages import message_events
 from .report import ImportReport, skip_unreadable
 from .responses import ITEM_READERS, item_events
-from .results import parse_json
+from .results import json_or_text
 from .sessions import Event, Session
 from .tools import TOOLS
 from .traces import Node, group_pieces, trace_events
@@ -29,7 +29,7 @@ def said_events(
     report:ImportReport, # Takes what cannot be read
 )->list[Event]:
     "The events in an input or an output"
-    value = parse_json(value)
+    value = json_or_text(value)
     if value in (None, "", [], {}): return []
     if isinstance(value, str): return [Event(speaker, value)]
     if isinstance(value, list):
@@ -54,7 +54,7 @@ _OTHERS = {"SPAN", "EVENT", "AGENT", "CHAIN", "EMBEDDING", "EVALUATOR", "GUARDRA
 
 def _camel(row): return {re.sub(r"_([a-z])", lambda found: found[1].upper(), name): value for name, value in row.items()}
 
-def _arguments(given): return tool_arguments({"input": parse_json(given)})
+def _arguments(given): return tool_arguments({"input": json_or_text(given)})
 
 def observation_node(
     row:dict, # An observation
@@ -71,12 +71,12 @@ def observation_node(
     if kind == "model":
         node.inputs, node.outputs = said_events(row.get("input"), "user", where, report), said_events(row.get("output"), "text", where, report)
     elif kind == "tool":
-        node.tool, node.arguments, (node.result, node.call_id) = row.get("name"), _arguments(row.get("input")), tool_result(parse_json(row.get("output")))
+        node.tool, node.arguments, (node.result, node.call_id) = row.get("name"), _arguments(row.get("input")), tool_result(json_or_text(row.get("output")))
         if node.failed and node.result is None: node.result = row.get("statusMessage")
     elif kind == "retriever":
         given = _arguments(row.get("input"))
         node.tool, node.arguments = row.get("name") or "retriever", {"query": given.get("query", given.get("input"))}
-        node.result = document_rows(parse_json(row.get("output")))
+        node.result = document_rows(json_or_text(row.get("output")))
         node.docids = tuple(d["docid"] for d in node.result if "docid" in d)
     return node
 
@@ -93,7 +93,7 @@ def _trace_session(pieces, where, report):
     if not any(event.kind == "user" for event in events):
         outer = next((row for _, row in rows if not row.get("parentObservationId")), {})
         asked = next((value for value in (about.get("input"), outer.get("input")) if value), None)
-        events[:0] = [event for event in said_events(asked, "user", where, report) if event.kind == "user"][:1] or _question(parse_json(asked))
+        events[:0] = [event for event in said_events(asked, "user", where, report) if event.kind == "user"][:1] or _question(json_or_text(asked))
     model = next((row[name] for _, row in rows for name in ("model", "providedModelName") if row.get(name)), None)
     more = {name: about[name] for name in ("name", "sessionId") if about.get(name)}
     trace = str(about.get("id") or next(row["traceId"] for _, row in rows))
@@ -110,7 +110,7 @@ def _pieces(values, report):
         for row in page if isinstance(page, list) else [value]:
             if not isinstance(row, dict) or not _is_langfuse(row): report.add("a value that is not a trace or an observation", where, row); continue
             row = _camel(row)
-            inner = parse_json(row.pop("observations", None)) or []
+            inner = json_or_text(row.pop("observations", None)) or []
             yield str(row.get("traceId") or row.get("id")), where, row
             for one in inner:
                 if isinstance(one, dict): yield str(row["id"]), where, {"traceId": row["id"], **_camel(one)}
@@ -132,7 +132,7 @@ def _is_langfuse(value):
     if isinstance(value.get("data"), list): return any(_is_langfuse(one) for one in value["data"][:3] if isinstance(one, dict))
     whole = "id" in value and "timestamp" in value and "input" in value and "output" in value and bool(
         value.keys() & {"sessionId", "session_id", "htmlPath", "projectId", "project_id", "observations"})
-    return whole or _is_observation(value) or isinstance(parse_json(value.get("observations")), list) and "id" in value
+    return whole or _is_observation(value) or isinstance(json_or_text(value.get("observations")), list) and "id" in value
 
 FORMATS = (LogFormat("langfuse", "traces and observations of Langfuse", _is_langfuse, stream_reader(langfuse_sessions), priority=1,
                      marks="observations with a `type` and a `traceId` (or `trace_id`), alone, on pages, or in a trace"),)

@@ -8,11 +8,12 @@ __all__ = ['FORMATS', 'sortable_time', 'tool_arguments', 'tool_result', 'documen
 # %% ../../nbs/importers/langsmith.ipynb #5d9aff27
 import ast, re
 from collections.abc import Iterable, Iterator
+from ..core.files import whole_characters
 from .messages import message_events, plain_message
 from .formats import LogFormat, stream_reader
 from .report import ImportReport, skip_unreadable
 from .sessions import Event, Session
-from .results import parse_json, values_at
+from .results import json_or_text, values_at
 from .traces import Node, group_pieces, trace_events
 from ..llm.thinking import content_text
 
@@ -37,8 +38,8 @@ def tool_arguments(
     "The arguments of a tool, which LangChain writes as the text of a Python dictionary"
     one = inputs.get("input") if set(inputs) == {"input"} else inputs
     if isinstance(one, str):
-        try: one = ast.literal_eval(one)
-        except (ValueError, SyntaxError, MemoryError, RecursionError): one = parse_json(one)
+        try: one = whole_characters(ast.literal_eval(one), one)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError): one = json_or_text(one)
     if isinstance(one, dict) and isinstance(one.get("kwargs"), dict) and isinstance(one.get("args"), (list, tuple)): # A function that was watched
         return {**dict(zip(names or ["input"], one["args"])), **one["kwargs"]}
     return one if isinstance(one, dict) else {"input": one}
@@ -81,7 +82,7 @@ def run_node(
     report:ImportReport, # Takes what cannot be read
 )->Node:
     "A line as a piece of a trace"
-    inputs, outputs = (parse_json(row.get(name)) or {} for name in ("inputs", "outputs"))
+    inputs, outputs = (json_or_text(row.get(name)) or {} for name in ("inputs", "outputs"))
     kind, last = _KINDS.get(row.get("run_type"), "other"), str(row.get("dotted_order") or "").split(".")[-1]
     if kind == "other" and row.get("run_type") not in _OTHERS: report.add(f"a run of unknown type {row.get('run_type')!r}", where, row.get("name", ""))
     start = sortable_time(row.get("start_time") or last.partition("Z")[0])
@@ -123,7 +124,7 @@ def _trace_session(pieces, where, report):
     nodes = [run_node(row, place, report) for place, row in pieces]
     events = trace_events(nodes, where, report)
     root = next((row for _, row in pieces if not row.get("parent_run_id")), {})
-    inputs, outputs = (parse_json(root.get(name)) or {} for name in ("inputs", "outputs"))
+    inputs, outputs = (json_or_text(root.get(name)) or {} for name in ("inputs", "outputs"))
     if not any(n.kind == "model" for n in nodes) and isinstance(outputs, dict) and isinstance(outputs.get("messages"), list):
         events = _events(outputs["messages"], where, report)
     if not any(e.kind == "user" for e in events) and isinstance(inputs, dict):

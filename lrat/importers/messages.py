@@ -9,9 +9,10 @@ __all__ = ['ROLES', 'plain_message', 'split_message', 'message_events']
 import ast, re
 from collections.abc import Iterator
 from itertools import groupby
+from ..core.files import whole_characters
 from .parts import action_events, is_action, is_screen_part, report_unread
 from .report import ImportReport
-from .results import parse_json
+from .results import json_or_text
 from .server_tools import grounding_events
 from .sessions import Event
 from ..llm.thinking import TEXT_PARTS, THINKING_PARTS, content_text, message_thoughts, part_kind
@@ -22,8 +23,8 @@ def _from_smolagents(message):
     text = content_text(message.get("content"))
     if message["role"] == "tool-response": return {**message, "role": "tool", "content": re.sub(r"\A(?:Call id: [^\n]*\n)?Observation:\s*", "", text)}
     listed = re.sub(r"\ACalling tools:\s*", "", text)
-    try: calls = ast.literal_eval(listed)
-    except (SyntaxError, ValueError, MemoryError, RecursionError): calls = parse_json(listed)
+    try: calls = whole_characters(ast.literal_eval(listed), listed)
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError): calls = json_or_text(listed)
     return {**message, "role": "assistant", "content": None, "tool_calls": calls if isinstance(calls, list) else [calls]}
 
 # %% ../../nbs/importers/messages.ipynb #55e91417
@@ -61,7 +62,7 @@ def plain_message(
     if isinstance(message.get("parts"), list) and (not content or any(map(is_action, message["parts"]))): content = message["parts"]
     message = {**message, "role": role, "content": content}
     if role not in ("function_call", "tool_call") or message.get("tool_calls"): return message
-    rows = parse_json(content)
+    rows = json_or_text(content)
     return message | {"content": None, "tool_calls": [row if isinstance(row, dict) and "function" in row else {"function": row}
                                                       for row in (rows if isinstance(rows, list) else [rows])]}
 

@@ -9,8 +9,8 @@ __all__ = ['UNRESOLVED', 'UNREADABLE', 'SeenDocuments', 'call_steps']
 import re
 from collections.abc import Callable
 from ..core.files import to_json
-from .results import Listing, has_results, parse_json, read_listing, unwrap
-from .tools import Tool, call_values, to_steps
+from .results import Listing, has_results, read_listing, unwrap
+from .tools import Tool, call_arguments, call_values, to_steps
 from ..trajectories.docids import normal_docid
 from ..trajectories.trajectory import Step
 
@@ -85,7 +85,7 @@ def call_steps(
     note:Callable=lambda what, detail: None, # Takes what cannot be read
 )->list[Step]: # More than one where the call asks several queries
     "The steps of a call, in which opened documents have the docids of the result lists"
-    parsed = parse_json(arguments)
+    parsed = call_arguments(arguments)
     cursor = parsed.get("cursor") if isinstance(parsed, dict) else None
     steps = to_steps(name, arguments, output, tool, docids, lambda one: seen.find(one, cursor, note), note)
     if tool.kind != "other" and not call_values(arguments, tool):

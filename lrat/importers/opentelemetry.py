@@ -15,7 +15,7 @@ from .messages import message_events
 from .report import ImportReport, skip_unreadable
 from .sessions import Event, Session
 from .span_exports import otlp_resources, exported_spans, holds_spans, plain_attributes
-from .results import parse_json, values_at
+from .results import json_or_text, values_at
 from .traces import Node, group_pieces, trace_events
 from ..llm.thinking import content_text
 
@@ -81,17 +81,17 @@ def _inference_message(row):
 def _numbered_message(row):
     "OpenLLMetry: a message from numbered attributes, as a chat message"
     calls = [{"id": call.get("id"), "function": call} for call in row.get("tool_calls") or [] if isinstance(call, dict)]
-    return {"role": "assistant", **row, "tool_calls": calls, "content": parse_json(row.get("content"))
-            if isinstance(parse_json(row.get("content")), list) and row.get("role") != "tool" else row.get("content")}
+    return {"role": "assistant", **row, "tool_calls": calls, "content": json_or_text(row.get("content"))
+            if isinstance(json_or_text(row.get("content")), list) and row.get("role") != "tool" else row.get("content")}
 
 # %% ../../nbs/importers/opentelemetry.ipynb #242c158e
 def _event_message(event):
     "OpenTelemetry before 1.37: one message for each event"
     row = {"role": event["name"].split(".")[1], **event["attributes"]}
     if event["name"] == "gen_ai.choice":
-        made = parse_json(row.get("message"))
+        made = json_or_text(row.get("message"))
         row = {"role": "assistant", **(made if isinstance(made, dict) else event["attributes"])}
-    return row | {"tool_calls": parse_json(row.get("tool_calls")) or [], "tool_call_id": row.get("id")}
+    return row | {"tool_calls": json_or_text(row.get("tool_calls")) or [], "tool_call_id": row.get("id")}
 
 def _span_messages(span, where, report):
     "Events that went into a model and events that came out, under whatever convention the span follows"
@@ -102,7 +102,7 @@ def _span_messages(span, where, report):
         found = []
         for attributes in sources:
             rows = nest_attributes(attributes, spread), nest_attributes(attributes, numbered)
-            if new in attributes: found += _each_message(parse_json(attributes[new]), where, report)
+            if new in attributes: found += _each_message(json_or_text(attributes[new]), where, report)
             elif isinstance(rows[0], list):
                 said = [row for row in map(_inference_message, rows[0]) if row.get("role") not in _TOLD]
                 found += [e for row in said for e in message_events(row, where, report)]
@@ -111,7 +111,7 @@ def _span_messages(span, where, report):
     for event in span["events"]:
         if re.fullmatch(r"gen_ai\.((system|user|assistant|tool)\.message|choice)", event["name"]):
             both[event["name"] == "gen_ai.choice"] += message_events(_event_message(event), where, report)
-    rows = parse_json(span["attributes"].get("gen_ai.system_instructions"))
+    rows = json_or_text(span["attributes"].get("gen_ai.system_instructions"))
     instructions = "\n".join(str(part.get("content", "")) for part in rows if isinstance(part, dict)) if isinstance(rows, list) else ""
     if instructions: both[0].insert(0, Event("system", instructions))
     return both
@@ -123,7 +123,7 @@ _OTHERS = {"create_agent", "invoke_agent", "invoke_workflow", "embeddings", "pla
 
 def _parameters(value):
     "Names of the parameters in a schema of a tool; empty where the value is not a schema"
-    value = parse_json(value)
+    value = json_or_text(value)
     if isinstance(value, dict) and isinstance(value.get("properties"), dict): value = value["properties"]
     return tuple(value) if isinstance(value, dict) and value and all(isinstance(one, dict) and one.keys() & {"type", "description"} for one in value.values()) else ()
 
@@ -134,18 +134,18 @@ def _tool(span):
     names = _parameters(a.get("tool.parameters"))
     arguments = next((a[k] for k in ("gen_ai.tool.call.arguments", *(() if names else ("tool.parameters",)), "input.value") if k in a), None)
     result = next((a[k] for k in ("gen_ai.tool.call.result", "output.value") if k in a), None)
-    own, message = a.get("gen_ai.tool.call.id") or a.get("tool_call.id"), parse_json(result)
+    own, message = a.get("gen_ai.tool.call.id") or a.get("tool_call.id"), json_or_text(result)
     if isinstance(message, dict) and message.get("type") == "tool" and "content" in message: result, own = message["content"], own or message.get("tool_call_id") # LangChain
-    return dict(tool=name, arguments=None if arguments is None else tool_arguments({"input": parse_json(arguments)}, names), result=result, call_id=own)
+    return dict(tool=name, arguments=None if arguments is None else tool_arguments({"input": json_or_text(arguments)}, names), result=result, call_id=own)
 
 def _retriever(span):
     "Name, query and documents of a retriever's span"
     a = span["attributes"]
     rows = nest_attributes(a, "retrieval.documents")
-    rows = [row.get("document") or {} for row in rows] if isinstance(rows, list) else parse_json(a.get("gen_ai.retrieval.documents"))
+    rows = [row.get("document") or {} for row in rows] if isinstance(rows, list) else json_or_text(a.get("gen_ai.retrieval.documents"))
     rows = [{**({"docid": row["id"]} if row.get("id") is not None else {}), **row} for row in rows or [] if isinstance(row, dict)]
     query = a.get("gen_ai.retrieval.query.text", a.get("input.value"))
-    words = values_at(parse_json(query), "query") if isinstance(parse_json(query), dict) else [query]
+    words = values_at(json_or_text(query), "query") if isinstance(json_or_text(query), dict) else [query]
     return dict(tool=span.get("name") or "retriever", arguments={"query": words[0] if words else query}, result=rows,
                 docids=tuple(str(row["docid"]) for row in rows if "docid" in row))
 
@@ -186,7 +186,7 @@ def _asked(spans):
     "What the outermost span was asked, without the instructions around it; None where it does not say"
     outer = next((s["attributes"] for s in spans if not s.get("parentSpanId")), {})
     asked = next((outer[k] for k in _ASKED if k in outer), None)
-    value = parse_json(asked)
+    value = json_or_text(asked)
     if isinstance(value, list): return content_text(asked) if isinstance(asked, list) else None
     found = next((value[name] for name in ("task", "question", "query", "input") if isinstance(value.get(name), str)), None) if isinstance(value, dict) else None
     return found or asked

@@ -109,7 +109,7 @@ def cited(
     report:ImportReport, # Takes citations of nothing
 )->list[dict]: # What was cited, each once, with its title
     "The citations of a message"
-    content = _first(message, ("parts", "content"))
+    content = message["content"] if message.get("parts") is None and "content" in message else message.get("parts")
     if not isinstance(content, list) and not message.keys() & {"annotations", "citations"}: return []
     parts = [message, *(part for part in (content if isinstance(content, list) else []) if isinstance(part, dict))]
     holders = [part["citationsContent"] if isinstance(part.get("citationsContent"), dict) else part for part in parts]

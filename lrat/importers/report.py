@@ -8,6 +8,7 @@ __all__ = ['MAX_EXAMPLES', 'ImportReport', 'skip_unreadable']
 # %% ../../nbs/importers/report.ipynb #d6192e22
 import json
 from collections import Counter
+from ..core.settings import one_line
 
 # %% ../../nbs/importers/report.ipynb #e37a80e0
 MAX_EXAMPLES = 5 # Kept of each kind
@@ -25,7 +26,7 @@ class ImportReport:
         self.counts[what] += 1
         if self.counts[what] > MAX_EXAMPLES: return
         text = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)
-        self.examples.setdefault(what, []).append(f"{where}: {text[:120]}" if text else where)
+        self.examples.setdefault(what, []).append(one_line(f"{where}: {text[:120]}" if text else where))
 
     def as_dict(self)->dict[str,dict]:
         "Kind of problem -> its `count` and its `first` examples, as the manifest of an import holds them"

@@ -13,7 +13,7 @@ from ..core.files import digest
 from ..core.settings import LratError
 from .report import ImportReport
 from .sessions import Event, Session
-from .results import parse_json
+from .results import json_or_text
 from .traces import group_pieces
 from ..trajectories.trajectory import visible
 
@@ -25,7 +25,7 @@ def event_keys(
     found = []
     for number, event in enumerate(events):
         if event.kind in ("system", "thought"): continue
-        value = parse_json(event.value)
+        value = json_or_text(event.value)
         if event.kind in ("text", "user"):
             value = visible(event.value) if isinstance(event.value, str) else event.value
             if not value: continue

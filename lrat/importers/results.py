@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ..core.files import to_json
 from ..trajectories.docids import normal_docid
 from ..trajectories.listed import DOCID_FIELDS, INNER_FIELDS, docid_marks, is_rank, shown_numbers
-from ..trajectories.outputs import parse_json, unwrap
+from ..trajectories.outputs import json_or_text, unwrap
 
 # %% ../../nbs/importers/results.ipynb #7eaa7994
 def values_at(
@@ -27,7 +27,10 @@ def values_at(
     return [item for item in found if item is not None]
 
 # %% ../../nbs/importers/results.ipynb #7905a160
-def _is_docid(value): return isinstance(value, (str, int)) and not isinstance(value, bool) and bool(str(value).strip())
+def _is_docid(value):
+    if type(value) is str: return bool(value) and not value.isspace()
+    return isinstance(value, (str, int)) and not isinstance(value, bool) and bool(str(value).strip())
+
 def _named(row, name): return _is_docid(row.get(name))
 
 def docid_field(
@@ -35,11 +38,12 @@ def docid_field(
 )->str|None: # None where no row has one
     "The field that holds the docids of these rows"
     if any("docid" in row for row in rows): return "docid" # What our own tools write
-    present = {name for row in rows for name in row}
-    known = [name for name in DOCID_FIELDS if name in present and any(_named(row, name) for row in rows)]
+    present = set().union(*rows)
+    named = {name: [_named(row, name) for row in rows] for name in DOCID_FIELDS if name in present}
+    known = [name for name in named if any(named[name])]
     if len(known) > 1: known = [name for name in known if not is_rank([row.get(name) for row in rows])] or known
     if len(rows) > 1: known = [n for n in known if n != "source" or len({row.get(n) for row in rows if _named(row, n)}) > 1]
-    return next((name for name in known if all(_named(row, name) for row in rows)), known[0] if known else None)
+    return next((name for name in known if all(named[name])), known[0] if known else None)
 
 # %% ../../nbs/importers/results.ipynb #01204ca2
 _LISTS = ("results", "hits", "documents", "docs", "items", "organic", "organic_results", "sources", "matches", "data")
@@ -67,7 +71,7 @@ def _values(text):
     found, at = [], 0
     while isinstance(text, str) and text[at:at + 1] == "{":
         try: value, end = json.JSONDecoder().raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError): return text
+        except (ValueError, RecursionError): return text
         found.append(value)
         at = end + len(text[end:]) - len(text[end:].lstrip())
     return found if found and at == len(text) else text
@@ -100,7 +104,7 @@ def result_fields(
     output, # What a search returned
 )->set[str]: # With dots between names
     "The fields of its results that may hold a docid"
-    value, found = _values(parse_json(output)), set()
+    value, found = _values(json_or_text(output)), set()
     if isinstance(value, str): return {_same_field(name) for name, _ in _TEXT_FIELD.findall(value)}
     def add(rows, before, depth):
         for row in rows:
@@ -154,7 +158,7 @@ def _text_docids(text): return [docid for _, docid in docid_marks(text)]
 def _texts(value): return [one.get("text") if isinstance(one, dict) else one for one in value]
 
 def _read(output, path, pattern, docid):
-    value, rows = _values(parse_json(output)), []
+    value, rows = _values(json_or_text(output)), []
     text = output if isinstance(output, str) else to_json(output) if output is not None else ""
     if path:
         parent, _, last = path.rpartition(".")
@@ -163,11 +167,11 @@ def _read(output, path, pattern, docid):
     elif pattern: found = re.findall(pattern, text, re.MULTILINE)
     elif docid:
         parts = _texts(value) if isinstance(value, list) else []
-        rows = field_rows(value, docid) or field_rows([parse_json(one) for one in parts if isinstance(one, str)], docid)
+        rows = field_rows(value, docid) or field_rows([json_or_text(one) for one in parts if isinstance(one, str)], docid)
         found = [next(iter(values_at(row, docid)), None) for row in rows]
         if not rows: found = text_field("\n\n".join(one for one in parts if isinstance(one, str)) if isinstance(value, list) else text, docid)
     elif isinstance(value, (list, dict)):
-        inner = [parse_json(one) for one in _texts(value) if isinstance(one, str)] if isinstance(value, list) else []
+        inner = [json_or_text(one) for one in _texts(value) if isinstance(one, str)] if isinstance(value, list) else []
         if rows := result_rows(value) or result_rows(inner): found = list(map(operator.methodcaller("get", docid_field(rows)), rows))
         else: found = _text_docids("\n\n".join(one for one in _texts(value) if isinstance(one, str))) if isinstance(value, list) else []
         if not found and isinstance(value, dict): found = next(([d for d in _text_docids(v)] for v in value.values() if isinstance(v, str) and _text_docids(v)), [])
@@ -182,7 +186,7 @@ def has_results(
     output, # What a search returned
 )->bool:
     "Does an output say that something was found?"
-    value = parse_json(unwrap(output))
+    value = json_or_text(unwrap(output))
     if isinstance(value, (dict, list)): return any(map(_has_rows, value.values() if isinstance(value, dict) else value))
     return bool(str(value or "").strip()) and not _NOTHING.match(str(value))
 

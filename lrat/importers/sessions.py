@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from ..core.files import to_json
 from .report import ImportReport
 from .opens import SeenDocuments, call_steps
-from .results import parse_json, unwrap
-from .tools import TOOLS, Tool
+from .results import json_or_text, unwrap
+from .tools import TOOLS, Tool, call_arguments
 from ..trajectories.trajectory import Step, Trajectory, thoughts, visible
 
 # %% ../../nbs/importers/sessions.ipynb #8d26805b
@@ -28,6 +28,9 @@ class Event:
     failed:bool=False # The log says that the call failed
     docids:tuple[str,...]=() # Docids that the log names beside the result
     search:bool=False # The log itself says that this call is a search, whatever the tool is called
+
+    def __post_init__(self):
+        if not isinstance(self.tool, str | None): object.__setattr__(self, "tool", str(self.tool)) # A log may hold any value there
 
 @dataclass
 class Session:
@@ -93,9 +96,9 @@ class _Steps:
 # %% ../../nbs/importers/sessions.ipynb #e2fd02bf
 def _add_call(made, event):
     same = [item for item in made.waiting.get(event.call_id, ()) if event.call_id]
-    if any((call.tool, parse_json(call.value)) == (event.tool, parse_json(event.value)) for call, *_ in same):
+    if any((call.tool, call_arguments(call.value)) == (event.tool, call_arguments(event.value)) for call, *_ in same):
         return made.note("a call that was logged twice", event.call_id)
-    if isinstance(event.value, str) and isinstance(parse_json(event.value), str):
+    if isinstance(event.value, str) and isinstance(call_arguments(event.value), str):
         made.note("a call whose arguments are not a JSON object", f"{event.tool}({event.value})")
     for number in range(len(made.items) - 1, -1, -1): # Text since the last call is not the answer: a call follows
         step = made.items[number]
@@ -141,7 +144,7 @@ def _answer(made):
     "What the last call gives as the answer; None where it gives none, or failed"
     last = made.items[-1] if made.items else None
     if last is None or isinstance(last, Step) or last[0].tool not in ANSWER_TOOLS or last[1] is not None and last[1].failed: return None
-    given = parse_json(last[0].value)
+    given = json_or_text(last[0].value)
     said = [value for value in given.values() if isinstance(value, str)] if isinstance(given, dict) else [given] if isinstance(given, str) else []
     return said[0] if len(said) == 1 else next((given[name] for name in ("answer", "result") if isinstance(given, dict) and isinstance(given.get(name), str)), None)
 

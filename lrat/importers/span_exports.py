@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from .report import ImportReport
-from .results import parse_json
+from .results import json_or_text
 from .tables import printed_value
 
 # %% ../../nbs/importers/span_exports.ipynb #eb751f25
@@ -68,7 +68,7 @@ def _dated_span(row, where, report):
     context = {name: row.get(f"context.{name}") for name in ("trace_id", "span_id")} | (row["context"] if isinstance(row.get("context"), dict) else {})
     columns = {name.removeprefix("attributes."): value for name, value in row.items() if name.startswith("attributes.")}
     columns = {name: _listed(name, value, where, report) for name, value in columns.items()}
-    attributes = flat_attributes(columns | (parsed if isinstance(parsed := parse_json(row.get("attributes")), dict) else {}))
+    attributes = flat_attributes(columns | (parsed if isinstance(parsed := json_or_text(row.get("attributes")), dict) else {}))
     if row.get("span_kind") and "openinference.span.kind" not in attributes: attributes["openinference.span.kind"] = row["span_kind"]
     status = row.get("status") if isinstance(row.get("status"), dict) else {}
     failed = str(row.get("status_code") or status.get("status_code") or status.get("code")) == "ERROR"

@@ -7,7 +7,7 @@ __all__ = ['is_chunk', 'stream_chunks', 'merge_chunks', 'merged_messages']
 
 # %% ../../nbs/importers/streamed.ipynb #ee51929f
 from collections.abc import Iterator
-from .results import parse_json
+from .results import json_or_text
 from ..llm.stream import merge_choices
 
 # %% ../../nbs/importers/streamed.ipynb #5316fdca
@@ -19,14 +19,15 @@ def is_chunk(
     "Is it a chunk of a streamed answer?"
     if not isinstance(value, dict): return False
     if value.get("type") in _BLOCKS or "candidates" in value and "role" not in value: return True
-    return value.get("object") == "chat.completion.chunk" or any(isinstance(c, dict) and "delta" in c for c in value.get("choices") or [])
+    if value.get("object") == "chat.completion.chunk": return True
+    return bool(choices := value.get("choices")) and any(isinstance(c, dict) and "delta" in c for c in choices)
 
 def stream_chunks(
     text:str, # A stream as the server sent it
 )->list: # Its chunks, as far as they are JSON
     "The chunks of a stream that was kept as text"
     lines = (line.removeprefix("data:").strip() for line in text.splitlines() if line.startswith("data:"))
-    return [value for line in lines if isinstance(value := parse_json(line), dict)]
+    return [value for line in lines if isinstance(value := json_or_text(line), dict)]
 
 # %% ../../nbs/importers/streamed.ipynb #af48a714
 def _from_blocks(chunks):
@@ -39,7 +40,7 @@ def _from_blocks(chunks):
         for name in ("text", "thinking", "partial_json"):
             if isinstance(delta.get(name), str): block[name] = block.get(name, "") + delta[name]
     for block in blocks.values():
-        if written := block.pop("partial_json", ""): block["input"] = parse_json(written)
+        if written := block.pop("partial_json", ""): block["input"] = json_or_text(written)
     return {"role": "assistant", "content": [blocks[n] for n in sorted(blocks)]}
 
 def _from_candidates(chunks):

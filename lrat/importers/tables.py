@@ -10,10 +10,10 @@ import ast, csv, io, math, sys
 from collections.abc import Iterator
 from pathlib import Path
 from ..core.cli import require
-from ..core.files import open_bytes
+from ..core.files import open_bytes, whole_characters
 from ..core.settings import InputError
 from .report import ImportReport
-from .results import parse_json
+from .results import json_or_text
 
 # %% ../../nbs/importers/tables.ipynb #b58c8ff9
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -30,10 +30,10 @@ def printed_value(
     text, # JSON text, or what Python prints of a list or dictionary; anything else passes through
 ):
     "The value in a cell; the text itself where it is not one"
-    value = parse_json(text)
+    value = json_or_text(text)
     if not isinstance(value, str) or text[:1] not in ("[", "{"): return value
-    try: return ast.literal_eval(_Plain().visit(ast.parse(text, mode="eval")))
-    except (ValueError, SyntaxError, MemoryError, RecursionError): return text
+    try: return whole_characters(ast.literal_eval(_Plain().visit(ast.parse(text, mode="eval"))), text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError): return text
 
 def _plain(value):
     "A cell of Parquet as JSON has it; None where it is empty"
@@ -59,14 +59,16 @@ def _csv_rows(path, name, report):
 def _parquet_rows(path, name):
     require("pyarrow", "data")
     import pyarrow as pa, pyarrow.parquet as parquet
-    try: file = parquet.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error: raise InputError(f"{path}: is not a Parquet file ({error})") from None
     number = 0
-    with file:
-        for batch in file.iter_batches(256):
-            fine = [field.with_type(pa.timestamp("us", field.type.tz)) if pa.types.is_timestamp(field.type) else field for field in batch.schema]
-            for row in pa.Table.from_batches([batch]).cast(pa.schema(fine), safe=False).to_pylist():
-                yield f"{name}:{(number := number + 1)}", _plain(row)
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(256):
+                batch.validate(full=True)
+                fine = [field.with_type(pa.timestamp("us", field.type.tz)) if pa.types.is_timestamp(field.type) else field for field in batch.schema]
+                for row in pa.Table.from_batches([batch]).cast(pa.schema(fine), safe=False).to_pylist():
+                    yield f"{name}:{(number := number + 1)}", _plain(row)
+    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error: # A value may lie outside what Python has
+        raise InputError(f"{path}: is not a Parquet file that can be read ({error}{f'; after row {number}' if number else ''})") from None
 
 def table_rows(
     path:str|Path, # A file that ends in one of TABLE_SUFFIXES; CSV may be compressed

@@ -9,6 +9,7 @@ __all__ = ['TAGS', 'has_calls', 'tagged_parts', 'read_calls', 'TaggedReader']
 import json, re
 from collections.abc import Iterator
 from .report import ImportReport
+from ..core.files import whole_characters
 from ..core.settings import LratError
 from .sessions import Event
 from ..llm.lenient_json import read_lenient
@@ -59,13 +60,14 @@ _GLM = re.compile(r"<arg_key>\s*(.*?)\s*</arg_key>\s*<arg_value>\s*(.*?)\s*</arg
 _KIMI = re.compile(r"(?:functions\.)?([\w.-]+?)(?::\d+)?\s*<\|tool_call_argument_begin\|>(.*)", re.DOTALL)
 
 def _typed(text):
-    try: return json.loads(text)
-    except (json.JSONDecodeError, RecursionError): return text
+    try: return whole_characters(json.loads(text), text)
+    except (ValueError, RecursionError): return text
 
 def _object(text):
     "The object or list at the beginning of a call and where it ends; one that is not quite JSON is read as the agents' own clients read it"
-    try: return json.JSONDecoder().raw_decode(text)
-    except (json.JSONDecodeError, RecursionError): return read_lenient(text), len(text)
+    try: value, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError): return read_lenient(text), len(text)
+    return whole_characters(value, text), end
 
 def read_calls(
     text:str, # What stands between the tags of a call

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ..core.settings import LratError
 from .report import ImportReport
 from .sessions import Event
-from .results import parse_json
+from .results import json_or_text
 
 # %% ../../nbs/importers/traces.ipynb #ffdaa096
 def group_pieces(
@@ -58,7 +58,7 @@ class Node:
     docids:tuple[str,...]=() # Of a retriever
 
 # %% ../../nbs/importers/traces.ipynb #48cd8aca
-def _canonical(value): return json.dumps(parse_json(value), sort_keys=True, ensure_ascii=False)
+def _canonical(value): return json.dumps(json_or_text(value), sort_keys=True, ensure_ascii=False)
 
 def _event_key(event):
     known = event.kind == "result" and event.call_id # One call has one result, however often it is logged
@@ -99,7 +99,7 @@ def _enclosing(node, nodes):
 def _same_call(node, event):
     if node.call_id and event.call_id: return node.call_id == event.call_id
     if node.kind == "retriever":
-        values = parse_json(event.value)
+        values = json_or_text(event.value)
         asked = [v for value in values.values() for v in (value if isinstance(value, list) else [value])] if isinstance(values, dict) else []
         return node.arguments["query"] in asked
     return node.tool == event.tool and _canonical(node.arguments) == _canonical(event.value)

@@ -9,7 +9,7 @@ __all__ = ['NOT_JSON', 'JSON_SUFFIXES', 'COMPRESSED_SUFFIXES', 'LOG_SUFFIXES', '
 import io, json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from ..core.files import open_bytes, read_lines
+from ..core.files import open_bytes, read_lines, whole_characters
 from ..core.settings import InputError
 from .archives import ARCHIVE_SUFFIXES, archive_members
 from .report import ImportReport
@@ -20,8 +20,8 @@ NOT_JSON = "a line or value that is not valid JSON"
 _DECODER = json.JSONDecoder(parse_constant=lambda name: None)
 
 def _value(text):
-    try: return _DECODER.decode(text)
-    except json.JSONDecodeError as error: raise InputError(f"is not valid JSON ({error.msg})") from None
+    try: return whole_characters(_DECODER.decode(text), text)
+    except ValueError as error: raise InputError(f"is not valid JSON ({getattr(error, 'msg', error)})") from None # A number may have too many digits
     except RecursionError: raise InputError("is nested too deeply") from None
 
 def _is_value(text):
@@ -41,9 +41,9 @@ def _entries(path, name, report, size=1 << 16):
             line, text = line + text[:start].count("\n"), text[start:]
             if text.startswith("]") and inside: return
             try: value, end = _DECODER.raw_decode(text) if len(text) >= wanted or not piece else (None, 0)
-            except (json.JSONDecodeError, RecursionError): value, end, wanted = None, 0, 2 * len(text)
+            except (ValueError, RecursionError): value, end, wanted = None, 0, 2 * len(text)
             if end:
-                yield f"{name}:{line}", value
+                yield f"{name}:{line}", whole_characters(value, text[:end])
                 line, text, wanted = line + text[:end].count("\n"), text[end:], 1
             elif piece: text += (piece := file.read(size))
             else: break

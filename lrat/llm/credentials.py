@@ -6,7 +6,7 @@
 __all__ = ['KEY_VARIABLES', 'check_address', 'read_key', 'read_headers', 'Credentials', 'read_credentials']
 
 # %% ../../nbs/llm/credentials.ipynb #6b64b927
-import os, re, urllib.parse
+import json, os, re, urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 from ..core.files import read_text
@@ -17,7 +17,8 @@ def check_address(
     url:str, # Base URL of a server
 )->urllib.parse.SplitResult:
     "The parts of a server's address; raises `LratError` if it is not one, or holds a secret"
-    parts = urllib.parse.urlsplit(url or "")
+    try: parts = urllib.parse.urlsplit(url or "")
+    except ValueError: parts = urllib.parse.SplitResult("", "", "", "", "") # Brackets without an address
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise LratError(f"the endpoint {url!r} is not a URL; write it like http://localhost:8000/v1")
     if parts.username or parts.query:
@@ -62,6 +63,14 @@ def read_headers(
     return headers, query
 
 # %% ../../nbs/llm/credentials.ipynb #5c910295
+_SECRET_NAME, _NO_SECRET = re.compile(r"key|token|auth|secret|password|cookie|sig|credential", re.IGNORECASE), ("accept", "accept-encoding", "accept-language", "user-agent", "api-version")
+
+def _without(text, secrets):
+    "The text with each secret hidden, as it is and as addresses and JSON write it"
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        for form in {secret, urllib.parse.quote(secret, safe=""), json.dumps(secret)[1:-1]}: text = text.replace(form, "***")
+    return text
+
 @dataclass(frozen=True, repr=False)
 class Credentials:
     "Who asks; it prints no secret"
@@ -75,14 +84,18 @@ class Credentials:
         return {"Content-Type": "application/json", **bearer, **self.headers}
 
     def hide(self, text:str)->str:
-        "The text without any of the secrets"
-        for secret in sorted({self.key, *self._parts()}, key=len, reverse=True):
-            if secret and (len(secret) > 5 or secret == self.key): text = text.replace(secret, "***").replace(urllib.parse.quote(secret, safe=""), "***")
-        return text
+        "An error without any of the secrets"
+        return _without(text, [self.key, *(part for _, part in self._parts() if len(part) > 5)])
+
+    def hide_echo(self, text:str)->str:
+        "A reply without those secrets that a model cannot have written itself: keys, and values that are long or named as secret"
+        named = [part for name, part in self._parts() if len(part) >= 16 or len(part) >= 12 and _SECRET_NAME.search(name)]
+        return _without(text, [self.key] * (len(self.key) >= 12) + named) # Shorter ones are dummies, and may be words
 
     def _parts(self):
-        "Values as they are sent, and the words in them, such as what follows `Bearer`"
-        for value in (*self.headers.values(), *self.query.values()): yield from (value, *value.split())
+        "Names with values as they are sent, and with the words in them, such as what follows `Bearer`"
+        for name, value in (*self.headers.items(), *self.query.items()):
+            if name.lower() not in _NO_SECRET: yield from ((name, part) for part in (value, *value.split()))
 
 def read_credentials(
     variable:str="", # Environment variable of the key; empty takes `KEY_VARIABLES`

@@ -10,6 +10,7 @@ import asyncio, atexit, contextlib, errno, functools, gc, json, math, os, random
 from collections.abc import Callable, Coroutine
 from fastcore.basics import patch
 from ..core.cli import require
+from ..core.files import whole_characters
 from ..core.settings import LratError
 from .credentials import Credentials, check_address, read_credentials
 from .failures import Again, ContextOverflow, ModelFailure, OnlyStreams, failure_kind, pause, refusal
@@ -118,7 +119,7 @@ def _as_object(text):
     try: found = json.loads(text, parse_constant=lambda name: None, parse_float=_finite)
     except ValueError: raise ValueError(repr(text[:80])) from None
     if not isinstance(found, dict): raise ValueError(f"it is a JSON {type(found).__name__}")
-    return json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace")) if "\\ud" in text.lower() else found
+    return whole_characters(found, text)
 
 def _untrusted(server, error):
     "What a failure of TLS stands for"
@@ -162,7 +163,7 @@ class _Server:
 
     def _result(self, text, read, wanted):
         "What `read` makes of the answer; an error in place of an answer is told by its words, as a refusal is"
-        found = {}
+        found, text = {}, self.credentials.hide_echo(text) # What a server sends back of a request would be kept in trajectories
         try:
             found = read_stream(text, _as_object) if is_stream(text) else _as_object(text)
             return read(found)

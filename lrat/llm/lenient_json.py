@@ -8,6 +8,7 @@ __all__ = ['LONGEST_LENIENT', 'bracketed', 'is_json', 'read_lenient']
 # %% ../../nbs/llm/lenient_json.ipynb #602c4754
 import ast, json
 from ..core.cli import require
+from ..core.files import whole_characters
 
 # %% ../../nbs/llm/lenient_json.ipynb #8775f267
 _PAIRS = {"{": "}", "[": "]"}
@@ -50,12 +51,12 @@ def read_lenient(
     text:str, # What a model wrote
 ): # A dict or a list, of values that JSON can hold
     "The object or list in a text; raises `ValueError` where none can be read"
-    if is_json(text): return json.loads(text)
+    if is_json(text): return whole_characters(json.loads(text), text)
     meant = bracketed(text) if len(text) <= LONGEST_LENIENT else ""
     for reader in (_strict, ast.literal_eval, _json5) if meant else ():
         try:
             found = reader(meant)
             json.dumps(found, allow_nan=False) # Python's literals hold bytes and sets, JSON5 holds infinity
-            return found
+            return whole_characters(found, meant)
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError): continue
     raise ValueError("it holds no object that can be read")

@@ -35,6 +35,6 @@ def served_models(
     if not endpoint.startswith(("http://", "https://")): return {} # A recording
     http = require("aiohttp", "agents")
     try: listed = wait_for(_get(f"{endpoint.rstrip('/')}/models", credentials, timeout))
-    except (http.ClientError, OSError, ValueError, asyncio.TimeoutError): return {}
+    except (http.ClientError, OSError, ValueError, RecursionError, asyncio.TimeoutError): return {}
     models = listed.get("data") if isinstance(listed, dict) else None
     return {model["id"]: _context(model) for model in models or () if isinstance(model, dict) and isinstance(model.get("id"), str)}

@@ -10,9 +10,8 @@ import dataclasses, difflib, math
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from ..core.cli import require
-from ..core.files import read_text
 from ..core.settings import InputError, LratError
+from ..core.yaml_files import read_yaml
 from .client import ChatModel, Wire
 from .credentials import Credentials, check_address, read_credentials
 
@@ -86,11 +85,7 @@ def read_models(
     path:str|Path, # YAML: a mapping from names to fields of `ModelEntry`
 )->dict[str,ModelEntry]:
     "The models of a file; raises `InputError` naming file and line for a mistake"
-    yaml, text = require("yaml", "agents"), read_text(path)
-    try: tree, values = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
-        raise InputError(f"{path}:{line}: is not valid YAML ({getattr(error, 'problem', None) or 'cannot be read'}); fix this line") from None
+    values, tree = read_yaml(path)
     if not isinstance(values, dict) or not values: raise InputError(f"{path}: holds no models; write a name for each, and its fields below")
     entries, twice = _with_lines(tree)
     models = {}

@@ -57,7 +57,7 @@ def message_thoughts(
     message:dict, # A message of an assistant, as a server sent it or a log holds it
 )->list[str]: # Each thought once, in the order of `THINKING_FIELDS`; then what the parts of the content hold
     "What a message holds as thinking outside its text"
-    said = [message.get(name) for name in THINKING_FIELDS]
+    said = [one for name in THINKING_FIELDS if (one := message.get(name))]
     said = [content_text(one, (*TEXT_PARTS, *THINKING_PARTS)) if isinstance(one, list) else part_text(one) for one in said]
     if isinstance(content := message.get("content"), list): said.append(content_text(content, THINKING_PARTS))
     return list({_same(text): text for text in reversed(said) if text.strip()}.values())[::-1]

@@ -28,7 +28,7 @@ from .query_context import with_context
 from .rules import PRESETS, TIERS, MiningRules, mining_rules, parse_changes
 from .weights import Scale, weight_scale
 from ..retrieval.retriever import load_tokenizer
-from ..trajectories.trajectory import Trajectory, count_unseparated, read_trajectory
+from ..trajectories.trajectory import Trajectory, count_unseparated, read_trajectory, trajectory_files
 
 # %% ../../nbs/mining/15_mine.ipynb #cc5326b1
 def training_row(
@@ -169,10 +169,9 @@ def _shards(folders, work, shared):
     "Shards of all folders, in the order of the trajectory files; `shared` is what all of them depend on"
     shards = []
     for number, folder in enumerate(folders):
-        paths = sorted(Path(folder).absolute().glob("run_*.json")) # Ray's workers have another working directory
-        if not paths: raise InputError(f"{folder}: holds no trajectory files (run_*.json)")
-        for start in range(0, len(paths), SHARD_SIZE):
-            some = paths[start:start + SHARD_SIZE]
+        names = trajectory_files(folder)
+        for start in range(0, len(names), SHARD_SIZE):
+            some = [Path(folder).absolute()/name for name in names[start:start + SHARD_SIZE]] # Ray's workers have another working directory
             key = digest([shared, number, [[path.name, *_state(path)] for path in some]])
             shards.append(Shard(len(shards), number, tuple(map(str, some)), key, work))
     return shards

@@ -12,7 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
-from ..core.files import digest, need, open_atomic, read_text
+from ..core.files import digest, need, open_atomic
+from ..core.yaml_files import read_yaml
 from .results import load_results
 from .tables import Table, cell_key, headline_rows
 from ..core.settings import InputError, LratError, project_root
@@ -87,11 +88,9 @@ def read_expected(
     profile:str, # smoke, mini or paper
 )->dict[str,dict]|None: # Artefact to settings, code and rows; None where there is no such file
     "The expected values of a profile; raises `InputError` naming file and field"
-    yaml, path = require("yaml", "notebooks"), expected_path(profile)
+    path = expected_path(profile)
     if not path.is_file(): return None
-    try: content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: is not valid YAML ({str(error).splitlines()[0]}); restore it from git") from None
+    content, _ = read_yaml(path)
     if not isinstance(content, dict): raise InputError(f"{path}: holds no expected values; write them with: lrat run --profile {profile} --expected write")
     artefacts = need(content, "artefacts", dict, str(path))
     for name, artefact in artefacts.items():

@@ -58,13 +58,13 @@ def load_weights(
     **options, # Passed to transformers
 ): # -> a transformers model
     "A model's weights; raises `LratError` where the folder holds none that can be loaded, a pickle, or code that is not trusted"
-    transformers, safetensors, said = require("transformers", "dense"), require("safetensors", "dense"), read_model_folder(folder)
+    transformers, said = require("transformers", "dense"), read_model_folder(folder)
     if said.own_code: need_trust(name or str(folder))
     path = said.transformer
     if not any(path.glob("*.safetensors")) and any(path.glob("*.bin")):
         raise LratError(f"{folder}: its weights are a pickle, which is never opened here; save them as safetensors (transformers: save_pretrained)")
     try: return transformers.AutoModel.from_pretrained(path, use_safetensors=True, trust_remote_code=said.own_code, **options)
-    except (OSError, ValueError, RuntimeError, ImportError, AttributeError, safetensors.SafetensorError) as error:
+    except Exception as error: # A damaged file may raise anything
         raise LratError(f"{folder}: holds no model that can be loaded ({_first_line(error)}); name another") from None
 
 def load_own_tokenizer(
@@ -75,7 +75,7 @@ def load_own_tokenizer(
     said = read_model_folder(folder)
     if said.own_code: need_trust(name or str(folder))
     try: tokenizer = require("transformers", "dense").AutoTokenizer.from_pretrained(said.transformer, trust_remote_code=said.own_code)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error: # A damaged file may raise anything
         raise LratError(f"{folder}: holds no tokenizer that can be read ({_first_line(error)}); copy the base's files into it") from None
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         raise LratError(f"{folder}: holds no tokenizer; copy the base's files into it (tokenizer.json, tokenizer_config.json)")
@@ -104,12 +104,13 @@ def load_dense(
     "A dense layer with its activation; raises `LratError` for one that cannot be computed here"
     torch, safetensors, path = require("torch", "dense"), require("safetensors.torch", "dense"), folder/"model.safetensors"
     config = read_json(folder/"config.json")
+    need(config, "in_features", int, folder/"config.json")
     kind = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).removeprefix("torch.nn.modules.").rpartition(".")[2]
     if kind not in ACTIVATIONS or config.get("use_residual") or config.get("module_input_name", "sentence_embedding") != "sentence_embedding":
         raise LratError(f"{folder}: is a dense layer of a kind that is not supported; it may have the activations {', '.join(ACTIVATIONS)} and no residual")
     if not path.is_file(): raise LratError(f"{folder}: has no model.safetensors, and a pickle is never opened here; save the model as safetensors")
     try:
-        layer = torch.nn.Linear(need(config, "in_features", int, folder), need(config, "out_features", int, folder), config.get("bias", True))
+        layer = torch.nn.Linear(need(config, "in_features", int, folder), need(config, "out_features", int, folder), bool(config.get("bias", True)))
         layer.load_state_dict({name.removeprefix("linear."): tensor.float() for name, tensor in safetensors.load_file(path).items()})
     except (RuntimeError, OSError, require("safetensors", "dense").SafetensorError) as error:
         raise LratError(f"{folder}: holds no weights of this layer that can be loaded ({_first_line(error)}); copy the file of the model's authors") from None

@@ -45,8 +45,8 @@ def _prompts(folder):
     path = folder/"config_sentence_transformers.json"
     config = _json(path)
     prompts, default = config.get("prompts") or {}, config.get("default_prompt_name")
-    if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
-        raise InputError(f"{path}: 'prompts' must be an object of texts; copy the file of the model's authors")
+    if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in [*prompts.values(), default]):
+        raise InputError(f"{path}: 'prompts' must be an object of texts, and 'default_prompt_name' the name of one; copy the file of the model's authors")
     spoken = any(prompts.values()) or (folder/"training.json").is_file()
     general = prompts.get(default) if default not in sum(_ROLES.values(), ()) else None
     def prompt(names):
@@ -121,7 +121,7 @@ def read_model_folder(
     config, own = _json(transformer/"config.json"), _json(transformer/"tokenizer_config.json").get("auto_map")
     _refuse_weights(transformer, config)
     lengths, prompts = _bert_config(transformer), _prompts(folder)
-    written = (config.get("architectures") or [""])[0]
+    written = next(iter(config["architectures"]), "") if isinstance(config.get("architectures"), list) else ""
     named = [name for source in (config.get("auto_map"), own) if isinstance(source, dict) for name in source]
     return ModelFolder(folder, transformer, pooled, *prompts, lengths.get("max_seq_length"), bool(lengths.get("do_lower_case")), head,
                        similarity, str(written).endswith("ForCausalLM") and config.get("is_causal", True) is not False,

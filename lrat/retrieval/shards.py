@@ -54,9 +54,10 @@ def read_shard(
     dimensions:int, # That they must have
 )->tuple[np.ndarray, list[str]]: # Mapped vectors [documents, dimensions] and docids
     "A shard; raises `InputError` where it is damaged, pickled, or does not fit its docids or the model"
-    docids = read_json(path.with_suffix(".json"))
-    vectors = map_vectors(path)
-    if not isinstance(docids, list) or vectors.ndim != 2 or len(vectors) != len(docids):
+    docids, vectors = read_json(path.with_suffix(".json")), map_vectors(path)
+    if not isinstance(docids, list) or not all(isinstance(docid, str) for docid in docids):
+        raise InputError(f"{path.with_suffix('.json')}: must hold a list of docids; delete the index and build it again")
+    if vectors.ndim != 2 or len(vectors) != len(docids):
         raise InputError(f"{path}: holds {vectors.shape} numbers for {len(docids)} documents; delete the index and build it again")
     if vectors.shape[1] != dimensions:
         raise InputError(f"{path}: holds vectors of {vectors.shape[1]} dimensions, but the model makes {dimensions}; name the model that made them")
@@ -68,8 +69,8 @@ def map_vectors(
     "Vectors on disk; raises `InputError` where the file is damaged or holds something other than numbers"
     try: vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError: raise InputError(f"{path}: there is no such file; build the index again") from None
-    except (ValueError, OSError, EOFError) as error:
-        reason = "a pickle, which is never opened here" if "pickle" in str(error) or "Python objects" in str(error) else str(error).splitlines()[0]
+    except Exception as error: # NumPy reads the header as Python, so a damaged one may raise anything
+        reason = "a pickle, which is never opened here" if "pickle" in str(error) or "Python objects" in str(error) else (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: is not an array of numbers ({reason}); delete the index and build it again") from None
     if vectors.dtype not in STORE_DTYPES: raise InputError(f"{path}: holds {vectors.dtype}, but must hold {' or '.join(STORE_DTYPES)}; build the index again")
     return vectors

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
-from ..core.files import to_json
+from ..core.files import parse_object, to_json
 from ..core.settings import LratError
 from ..trajectories.trajectory import Step, Trajectory, write_trajectory
 
@@ -38,19 +38,29 @@ SESSION_STATUSES = { # How a recorded session can end
 def read_journal(
     journal:Path, # Lines that a `SessionRecorder` wrote
     status:str, # One of SESSION_STATUSES
-)->Trajectory|None: # None where not even the first line is whole
-    "The trajectory that a journal describes"
-    rows = []
-    for line in journal.read_text(encoding="utf-8", errors="replace").split("\n"):
-        with contextlib.suppress(json.JSONDecodeError): rows.append(json.loads(line))
-    if not rows or "query_id" not in rows[0]: return None
-    begun, calls, last = rows[0], [r for r in rows if "tool" in r], next((r for r in rows if "answer" in r), {})
+)->Trajectory|None: # None where no line is whole
+    "The trajectory that a journal describes; lines that a disk has damaged are counted in its metadata"
+    *lines, torn = journal.read_text(encoding="utf-8", errors="replace").split("\n") # Of the last, a killed server may have written half
+    rows = [_read_row(line, journal) for line in [*lines, *([torn] if _read_row(torn, journal) else [])]]
+    calls, last = [r for r in rows if _holds(r, _CALL)], next((r for r in rows if _holds(r, {"answer": str, "reasoning": str}) and "tool" not in r), {})
+    begun = rows[0] if rows and _holds(rows[0], {"query_id": str, "metadata": dict}) else None
+    if begun is None and not calls: return None
+    begun = begun or {"query_id": journal.name.strip(".").removesuffix(".jsonl"), "metadata": {}}
+    damaged = len(rows) - len(calls) - bool(last) - (begun in rows)
     attempted, succeeded = Counter(c["tool"] for c in calls), Counter(c["tool"] for c in calls if c["succeeded"])
     model = next((c["client"] for c in calls if c["client"]), "unknown")
     return Trajectory(query_id=begun["query_id"], query=next((c["question"] for c in calls if c["question"]), None), status=status,
-                      steps=[step for row in [*calls, last] for step in _steps(row)], metadata={"model": model, **begun["metadata"]},
+                      steps=[step for row in [*calls, last] for step in _steps(row)], metadata={"model": model, **begun["metadata"], **({"damaged_lines": damaged} if damaged else {})},
                       tool_call_counts=dict(sorted(succeeded.items())), tool_call_counts_all=dict(sorted(attempted.items())),
                       retrieved_docids=sorted({docid for c in calls for docid in c["docids"]}))
+
+_CALL = {"tool": str, "arguments": dict, "output": str, "docids": list, "succeeded": bool, "reasoning": str, "question": str, "client": str}
+
+def _holds(row, kinds): return all(isinstance(row.get(name), kind) for name, kind in kinds.items()) and all(isinstance(docid, str) for docid in row.get("docids") or ())
+
+def _read_row(line, journal):
+    try: return parse_object(line, str(journal))
+    except LratError: return {}
 
 def _steps(row):
     if row.get("reasoning"): yield Step("reasoning", None, None, row["reasoning"])

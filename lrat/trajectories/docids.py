@@ -6,7 +6,7 @@
 __all__ = ['TRACKING', 'normal_docid']
 
 # %% ../../nbs/trajectories/docids.ipynb #09883b9b
-import re
+import functools, re
 from urllib.parse import urlsplit, urlunsplit
 
 # %% ../../nbs/trajectories/docids.ipynb #2ea05bc2
@@ -18,7 +18,11 @@ def normal_docid(
     docid, # A docid of any kind
 )->str: # An address in its normal form; other docids without white space
     "The form in which docids are compared"
-    text = "%20".join(str(docid).split())
+    return _normal(str(docid))
+
+@functools.lru_cache(1024) # A list names its documents several times
+def _normal(docid):
+    text = "%20".join(docid.split())
     if _NORMAL.fullmatch(text): return text
     if text[:4].lower() != "http" or "://" not in text[:8]: return text
     try: parts = urlsplit(text)

@@ -11,7 +11,7 @@ import math, re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from .docids import normal_docid
-from .outputs import parse_json, unwrap
+from .outputs import json_or_text, unwrap
 
 # %% ../../nbs/trajectories/listed.ipynb #a2b315e8
 DOCID_FIELDS = ("docid", "doc_id", "document_id", "id", "_id", "url", "link", "source", "file_id")
@@ -186,9 +186,9 @@ def original_output(
     output, # Of a step
 ): # -> parsed as far as it goes
     "What the tool returned, without the docids that an import writes before it"
-    value = parse_json(output)
+    value = json_or_text(output)
     last = value[-1] if isinstance(value, list) and value and isinstance(value[-1], dict) else {}
-    return parse_json(unwrap(last["result"])) if last.keys() == {"result"} and all(one.keys() == {"docid"} for one in value[:-1]) else parse_json(unwrap(value))
+    return json_or_text(unwrap(last["result"])) if last.keys() == {"result"} and all(isinstance(one, dict) and one.keys() == {"docid"} for one in value[:-1]) else json_or_text(unwrap(value))
 
 def read_list(
     output, # Of a search

@@ -8,7 +8,7 @@ __all__ = ['separate_results']
 # %% ../../nbs/trajectories/queries.ipynb #ba293ae8
 import json, re
 from collections.abc import Callable
-from .outputs import parse_json, unwrap
+from .outputs import json_or_text, unwrap
 
 # %% ../../nbs/trajectories/queries.ipynb #4a1b1b5f
 _ASKED = ("query", "q", "search_query", "sub_query", "question", "input")
@@ -98,11 +98,11 @@ def separate_results(
     docids:Callable[[object], list], # Docids of a part
 )->list|None: # For each query its part, or None where the output has none for it; None where the output is not separated
     "Which results belong to which query"
-    same, value = [_same(query) for query in queries], parse_json(output)
+    same, value = [_same(query) for query in queries], json_or_text(output)
     if isinstance(value, dict) and isinstance(value.get("content"), list): value = value["content"]
     texts = [one.get("text") if isinstance(one, dict) and str(one.get("type", "")).endswith("text") else one for one in value] if isinstance(value, list) else []
     if texts and all(isinstance(one, str) for one in texts):
-        inner = [parse_json(one) for one in texts]
+        inner = [json_or_text(one) for one in texts]
         if len(texts) == len(queries):
             parts = [_text_parts(one, queries, docids) if isinstance(one, str) else None for one in inner]
             own = all(part is None or [n for n, p in enumerate(part) if p] == [number] for number, part in enumerate(parts))

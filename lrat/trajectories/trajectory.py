@@ -6,10 +6,10 @@
 __all__ = ['DIALECTS', 'SEARCH_TOOLS', 'BROWSE_TOOLS', 'STEP_TYPES', 'Step', 'Dialect', 'result_docids', 'format_results',
            'format_document', 'thoughts', 'visible', 'Search', 'Browse', 'find_searches', 'count_unseparated',
            'turn_start', 'reasoning_after', 'find_browses', 'Trajectory', 'file_metadata', 'read_trajectory',
-           'parse_trajectory', 'trajectory_name', 'write_trajectory', 'iterate_trajectories']
+           'parse_trajectory', 'trajectory_name', 'write_trajectory', 'trajectory_files', 'iterate_trajectories']
 
 # %% ../../nbs/trajectories/07_trajectory.ipynb #7e1205af
-import functools, json, re
+import contextlib, functools, json, os, re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,14 +34,17 @@ class Step:
         names:Iterable[str], # Names of an argument, in order of preference
     )->list: # Empty if none is there or the arguments cannot be read
         "The value of the first argument of `names` that is present, as a list"
-        values = self.arguments
-        if isinstance(values, str):
-            try: values = json.loads(values)
-            except (ValueError, RecursionError): return []
+        values = _parsed(self.arguments) if isinstance(self.arguments, str) else self.arguments
         if not isinstance(values, dict): return []
         value = next((values[name] for name in names if name in values), None)
         values = (_writable(v) if isinstance(v, str) else v for v in (value if isinstance(value, list) else [value]))
         return [v for v in values if v is not None]
+
+@functools.lru_cache(64) # A call is asked for its query, and for its docids, in each dialect
+def _parsed(text):
+    "The arguments in a text, to be read only; None where it is not JSON"
+    try: return json.loads(text)
+    except (ValueError, RecursionError): return None
 
 def _writable(text):
     "The text with ? for halves of surrogate pairs, which a cut emoji leaves and no file can hold"
@@ -87,8 +90,9 @@ def result_docids(
 @functools.lru_cache(64) # One trajectory asks for the same list several times
 def _docids_in_text(output):
     written = _WRITTEN.match(output)
-    if written: return tuple(_docids_in_rows(json.loads(f"[{written[1][:-2]}]")))
-    if not output.lstrip().startswith("["): return tuple(dict.fromkeys(_BLOCK.findall(output)))
+    if written:
+        with contextlib.suppress(ValueError): return tuple(_docids_in_rows(json.loads(f"[{written[1][:-2]}]")))
+    if not output.lstrip().startswith("["): return tuple(dict.fromkeys(_BLOCK.findall(output))) if "DocID:" in output else ()
     try: return tuple(_docids_in_rows(json.loads(output)))
     except (ValueError, RecursionError): return tuple(dict.fromkeys(_BLOCK.findall(output)))
 
@@ -337,15 +341,22 @@ def _written(step):
     if step.reasoning_content is not None: row["reasoning_content"] = step.reasoning_content
     return row | ({"parallel": True} if step.parallel else {})
 
+# %% ../../nbs/trajectories/07_trajectory.ipynb #c7a10002
+def trajectory_files(
+    folder:str|Path, # Where trajectories are kept
+)->list[str]: # Names rather than paths, since there may be millions
+    "The trajectory files of a folder, in the order of their names; raises `InputError` if there are none"
+    names = sorted(name for name in os.listdir(folder) if name.startswith("run_") and name.endswith(".json")) if Path(folder).is_dir() else []
+    if not names: raise InputError(f"{folder}: holds no trajectory files (run_*.json); collect some with lrat collect, or import them with lrat import")
+    return names
+
 def iterate_trajectories(
     folder:str|Path, # Where trajectories are kept
     skipped:list[str]|None=None, # Collects what is wrong with broken files, which are then skipped; None raises at the first
 )->Iterator[Trajectory]:
     "Stream the trajectories of a folder in the order of their file names; raises `InputError` if there are none"
-    paths = sorted(Path(folder).glob("run_*.json"))
-    if not paths: raise InputError(f"{folder}: holds no trajectory files (run_*.json); collect some with lrat collect, or import them with lrat import")
-    for path in paths:
-        try: yield read_trajectory(path)
+    for name in trajectory_files(folder):
+        try: yield read_trajectory(Path(folder)/name)
         except InputError as error:
             if skipped is None: raise
             skipped.append(str(error))

@@ -63,7 +63,7 @@ def view_command(
     known = open_folders(trajectories, other, verdicts, pairs, corpus, questions, qrels, limit)
     if out:
         notes = write_page(out, known)
-        print(f"{out}: {sum(len(one.paths) - len(one.unreadable) for one in known):,} trajectories, {Path(out).stat().st_size / 1e6:,.1f} MB; open it in a browser")
+        print(f"{out}: {sum(len(one.names) - len(one.unreadable) for one in known):,} trajectories, {Path(out).stat().st_size / 1e6:,.1f} MB; open it in a browser")
         for note in notes: print(note)
     else: serve_viewer(ViewerService(known), host, port, token)
 
@@ -76,7 +76,7 @@ def serve_viewer(
 ):
     "Serve until stopped; raises `LratError` where the port is taken"
     server, listening = make_server(viewer_application(service, token), service, host, port)
-    count = sum(len(known.paths) for known in service.folders)
+    count = sum(len(known.names) for known in service.folders)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
     print(f"{address}: {count:,} trajectories; open it in a browser, and stop with Ctrl-C", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: None) # Uvicorn stops on it, then raises it once more

@@ -17,7 +17,7 @@ from ..data.questions import Question
 from ..judging.answers import answer_is_correct
 from ..judging.judge import judged_browses
 from ..judging.verdicts import Verdicts, read_verdicts
-from ..trajectories.trajectory import Trajectory, read_trajectory
+from ..trajectories.trajectory import Trajectory, read_trajectory, trajectory_files
 from .pairs import MinedPairs
 from .timeline import as_text, timeline
 
@@ -33,13 +33,16 @@ class TrajectoryFolder:
         corpus:Corpus|None=None, # Gives titles and texts that the trajectories do not hold
         limit:int|None=None, # Trajectories shown, the first in the order of their file names; None for all
     ):
-        self.folder, paths = Path(folder), sorted(Path(folder).glob("run_*.json"))
-        if not paths: raise InputError(f"{folder}: holds no trajectory files (run_*.json); collect some with lrat collect, or import them with lrat import")
-        self.found, self.paths = len(paths), {path.stem: path for path in paths[:limit]}
+        self.folder, files = Path(folder), trajectory_files(folder)
+        self.found, self.names = len(files), dict.fromkeys(name.removesuffix(".json") for name in files[:limit]) # In order, and to look one up
         self.verdicts:Verdicts|None = read_verdicts(verdicts) if verdicts else None
         self.pairs = MinedPairs(pairs, folder) if pairs else None
         self.questions = None if questions is None else {q.query_id: q for q in questions}
         self.qrels, self.corpus, self.unreadable, self.counts = qrels, corpus, {}, Counter()
+
+    def path(self, name:str)->Path:
+        "Where a trajectory is"
+        return self.folder/f"{name}.json"
 
     def question(self, trajectory:Trajectory)->tuple[str, str|None]:
         "What was asked, and the gold answer where it is known"
@@ -68,8 +71,8 @@ def list_rows(
     known:TrajectoryFolder,
 )->Iterator[dict]:
     "Rows of all trajectories that can be read, in the order of their file names; the others are kept in `known.unreadable`"
-    for name, path in known.paths.items():
-        try: yield list_row(known, read_trajectory(path))
+    for name in known.names:
+        try: yield list_row(known, read_trajectory(known.path(name)))
         except InputError as error: known.unreadable[name] = str(error).replace(f"{known.folder}{os.sep}", "")
 
 # %% ../../nbs/viewer/folder.ipynb #3d9c4012
@@ -78,8 +81,8 @@ def list_notes(
 )->list[str]: # One line for each matter
     "What is not shown, and why"
     notes = []
-    if len(known.paths) < known.found: notes.append(f"the first {len(known.paths):,} of {known.found:,} trajectories are shown")
-    if known.unreadable: notes.append(f"{len(known.unreadable):,} of {len(known.paths):,} files cannot be read; the first: {next(iter(known.unreadable.values()))}")
+    if len(known.names) < known.found: notes.append(f"the first {len(known.names):,} of {known.found:,} trajectories are shown")
+    if known.unreadable: notes.append(f"{len(known.unreadable):,} of {len(known.names):,} files cannot be read; the first: {next(iter(known.unreadable.values()))}")
     if known.verdicts and len(known.verdicts) and known.counts["opened"] and not known.counts["verdicts"]:
         notes.append(f"none of the {len(known.verdicts):,} verdicts is on an opened document of these trajectories; name the file that was made from them")
     if known.pairs and (others := len(known.pairs) - known.counts["pairs"]): notes.append(f"{others:,} of {len(known.pairs):,} pairs are of other trajectories")
@@ -129,10 +132,10 @@ def _texts(known, events, documents):
 
 def show_trajectory(
     known:TrajectoryFolder,
-    name:str, # A key of `known.paths`
+    name:str, # One of `known.names`
 )->dict: # As JSON can hold it
     "A trajectory with its events, verdicts, pairs, evidence and texts; raises `InputError` where it cannot be read"
-    trajectory, documents = read_trajectory(known.paths[name]), {}
+    trajectory, documents = read_trajectory(known.path(name)), {}
     events, (question, answer) = timeline(trajectory), known.question(trajectory)
     if known.pairs: _place_pairs(events, known.pairs(name), documents)
     missing = _texts(known, events, documents) if known.corpus else []

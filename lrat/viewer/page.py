@@ -67,7 +67,7 @@ def write_page(
     "Write everything into one file, atomically and as a stream"
     lists, shown, notes = [], [], []
     for number, known in enumerate(folders):
-        rows = list(progress(list_rows(known), "listing", len(known.paths)))
+        rows = list(progress(list_rows(known), "listing", len(known.names)))
         lists.append((f"rows-{number}", packed({"rows": rows, "total": len(rows), "done": True, "notes": list_notes(known)})))
         shown += [(number, index, row["name"]) for index, row in enumerate(rows)]
         notes += list_notes(known)

@@ -36,7 +36,7 @@ class Listing:
         "At most so many rows from the row `after` on, as far as they are read"
         done, rows = self.done, self.rows[after:after + most]
         done = done and after + len(rows) == len(self.rows)
-        return {"rows": rows, "total": len(self.known.paths), "done": done, "notes": self.notes if done else []}
+        return {"rows": rows, "total": len(self.known.names), "done": done, "notes": self.notes if done else []}
 
     def close(self):
         self._stopped = True
@@ -82,7 +82,7 @@ async def send_rows(request, service:ViewerService):
 async def send_trajectory(request, service:ViewerService):
     "`GET /trajectory?folder=N&name=NAME`: one trajectory"
     known, name = service.folders[_whole(request, "folder", len(service.folders))], request.query_params.get("name", "")
-    if name not in known.paths: raise RequestRefused(404, f"there is no trajectory {name[:100]!r}")
+    if name not in known.names: raise RequestRefused(404, f"there is no trajectory {name[:100]!r}")
     try: return _answer(page_json(await asyncio.to_thread(show_trajectory, known, name)))
     except InputError as error: raise RequestRefused(404, str(error)) from None
 
@@ -92,6 +92,6 @@ def viewer_application(
     token:str="", # What readers must show; empty for nothing
 ):
     "The ASGI application of the viewer"
-    facts = {"trajectories": sum(len(known.paths) for known in service.folders)}
+    facts = {"trajectories": sum(len(known.names) for known in service.folders)}
     pages = {"/": send_page, "/rows": send_rows, "/trajectory": send_trajectory}
     return guarded_application(service, facts, token, {}, pages=pages, open_routes=("/health", "/"))
