@@ -14,7 +14,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup reproduce smoke test live slow bench gpu vllm export outputs docs lock lab clean
+.PHONY: help setup reproduce smoke test live slow faults bench gpu vllm export outputs docs lock lab clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -54,6 +54,9 @@ live: vllm ## the tests that drive a real language model, on a CPU
 
 slow: setup ## the tests that are left out of `make test` because they take minutes
 	$(BIN)/python -m pytest -q -m 'slow and not live' tests
+
+faults: setup ## interrupt, starve and damage every stage and every kind of file (20 minutes), into results/faults.json
+	$(BIN)/python -c 'from lrat.testing.fault_table import faults; faults()'
 
 bench: setup ## measure speed beside other tools (half an hour on a quiet machine), into results/bench.json
 	mkdir -p results/bench

@@ -69,7 +69,15 @@ def _holder(path, work):
     try:
         found = json.loads(path.read_text())
         return f"another {found['work']} (process {found['pid']} on {found['host']}, since {found['since']})"
-    except (OSError, ValueError, KeyError, TypeError): return f"another {work}"
+    except (OSError, ValueError, KeyError, TypeError): return f"another {work}{_process_of(path)}"
+
+def _process_of(path):
+    "Which process holds a lock whose file does not say so yet, where the system tells"
+    with contextlib.suppress(OSError, IndexError):
+        inode = str(path.stat().st_ino)
+        for fields in map(str.split, Path("/proc/locks").read_text().splitlines()):
+            if fields[-3].rpartition(":")[2] == inode and int(fields[-4]) > 0: return f" (process {fields[-4]})"
+    return ""
 
 @contextlib.contextmanager
 def folder_lock(
@@ -83,13 +91,19 @@ def folder_lock(
             if part.is_file(): part.unlink()
         yield
 
+# %% ../../nbs/core/files.ipynb #d275148c
+@contextlib.contextmanager
 def output_lock(
     out:str|Path, # A file to write, or a folder that must not be there before it is whole
     work:str, # What holds it, for the error, such as "mining"
-): # -> a context
-    "Hold an output alone by a lock file beside it; raises `LratError` where another process holds it"
+):
+    "Hold an output alone by a lock file beside it, without what a killed process left of it half-written; raises `LratError` where another process holds it"
     out = Path(out).absolute()
-    return _held(out.with_name(f".{out.name[:40]}.lock"), out, work)
+    beside = re.compile(rf"\.{re.escape(out.name[:40])}(\.\w+(\.jsonl?)?)?\.\w{{8}}\.part") # As `open_atomic` names them: the output, and X.manifest.json and the like
+    with _held(out.with_name(f".{out.name[:40]}.lock"), out, work):
+        for part in out.parent.glob(".*.part"):
+            if beside.fullmatch(part.name) and part.is_file(): part.unlink()
+        yield
 
 # %% ../../nbs/core/files.ipynb #9b12efc6
 def to_json(

@@ -16,7 +16,7 @@ from .files import digest, read_json, sha256_file, sha256_folder, write_json
 from .settings import LratError, project_root
 
 # %% ../../nbs/core/stages.ipynb #df64b26d
-_READ_AND_WRITE = {f"lrat.core.{name}" for name in ("settings", "files", "rows", "names", "system_errors", "cli")} # They change no result
+_READ_AND_WRITE = {f"lrat.core.{name}" for name in ("settings", "files", "rows", "names", "system_errors", "cli", "sums")} # They change no result
 
 def _imported(
     source, # Text of a module of this package
@@ -56,6 +56,28 @@ def module_version(
         queue += needed
     return digest(dict(sorted(seen.items())))
 
+# %% ../../nbs/core/stages.ipynb #5716992c
+_HASHED = 64 << 20 # Bytes; of larger files the size counts
+_checked = set() # Folders of stages whose files this process has compared with their record
+
+def _state(path): return sha256_file(path) if path.stat().st_size <= _HASHED else path.stat().st_size
+
+def _files(folder):
+    "Hashes or sizes of a stage's files; hidden ones are caches, and a link leads to what others keep"
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
+    names = {path.relative_to(folder).as_posix(): path for path in found}
+    return {name: _state(path) for name, path in names.items() if not any(part.startswith(".") for part in name.split("/"))}
+
+def _check_files(folder, files):
+    for name, state in files.items():
+        path = folder/name
+        if not path.is_file() or _state(path) != state:
+            raise LratError(f"{path}: {'has changed since it was made' if path.is_file() else 'is missing'}; delete the folder {folder.name} and run again")
+
+def _peak_memory():
+    "Largest resident memory of this process so far, in MB (Linux gives kilobytes, macOS bytes)"
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2))
+
 # %% ../../nbs/core/stages.ipynb #cdd76873
 @dataclass(frozen=True)
 class Stage:
@@ -91,20 +113,22 @@ def run_stage(
         if not (folder/"stage.json").is_file(): _make(folder, name, key, function, parameters, inputs, addresses, counted)
         done = read_json(folder/"stage.json")
         if done["key"] != key: raise LratError(f"{folder}: holds another stage; delete it and run again")
+        if folder not in _checked: _check_files(folder, done.get("files", {})); _checked.add(folder)
         return Stage(name, folder, key, done["seconds"])
 
 def _make(folder, name, key, function, parameters, inputs, addresses, counted):
     print(f"{name}: running", file=sys.stderr, flush=True)
     attempt = folder/".seconds.json"
-    before, start = read_json(attempt) if attempt.is_file() else 0, time.time()
+    before, start = read_json(attempt) if attempt.is_file() else 0, time.monotonic()
     try: function(out=folder, **{k: _folders(v) for k, v in inputs.items()}, **parameters, **addresses)
     except BaseException:
-        write_json(attempt, round(before + time.time() - start, 1))
+        write_json(attempt, round(before + time.monotonic() - start, 1))
         raise
-    seconds = round(before + time.time() - start, 1)
+    seconds = round(before + time.monotonic() - start, 1)
     attempt.unlink(missing_ok=True)
-    write_json(folder/"stage.json", {"name": name, "key": key, "seconds": seconds, "peak_memory_mb": _peak_memory(),
+    write_json(folder/"stage.json", {"name": name, "key": key, "seconds": seconds, "peak_memory_mb": _peak_memory(), "files": _files(folder),
                                      "parameters": parameters | counted, "inputs": {k: _identity(v) for k, v in inputs.items()}})
+    _checked.add(folder)
     print(f"{name}: done in {seconds:.0f} s", file=sys.stderr, flush=True)
 
 # %% ../../nbs/core/stages.ipynb #4b476242
@@ -120,10 +144,6 @@ def _folders(value):
     if isinstance(value, Stage): return value.folder
     if isinstance(value, (list, tuple)): return [_folders(v) for v in value]
     return value
-
-def _peak_memory():
-    "Largest resident memory of this process so far, in MB (Linux gives kilobytes, macOS bytes)"
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2))
 
 # %% ../../nbs/core/stages.ipynb #cc33fd8e
 def remove_unfinished(

@@ -13,6 +13,7 @@ import numpy as np
 from ..core.settings import InputError, LratError
 from ..core.system_errors import os_problem
 from ..core.files import progress, read_json, scan_jsonl, sha256_file, write_json
+from ..core.sums import SUMS, changed_file, write_sums
 from ..core.rows import MOST_ROWS, IndexedJsonl, name_key, same_names
 from .assets import cache_folder, locked
 
@@ -66,6 +67,7 @@ def _build(path, folder, docid_of):
     sorted_keys.flush()
     _check_unique(path, folder, docid_of)
     write_json(folder/"corpus.json", {**identity(before), "documents": row + 1, "sha256": sha256_file(path)})
+    write_sums(folder/SUMS, [folder/name for name in ("corpus.json", "keys.npy", "offsets.npy")])
 
 def _check_unique(path, folder, docid_of, chunk=1 << 20):
     rows, keys = IndexedJsonl(path, starts=np.load(folder/"offsets.npy", mmap_mode="r")), np.load(folder/"keys.npy", mmap_mode="r")
@@ -87,7 +89,7 @@ def _folder_of(path):
     return cache_folder()/"offsets"/hashlib.sha256(str(path).encode()).hexdigest()[:16]
 
 def _is_fresh(folder, path):
-    if not (folder/"corpus.json").is_file(): return False
+    if not (folder/"corpus.json").is_file() or changed_file(folder/SUMS): return False
     about = read_json(folder/"corpus.json")
     return {k: about.get(k) for k in ("size", "mtime_ns")} == identity(os.stat(path))
 

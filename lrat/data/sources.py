@@ -9,7 +9,7 @@ __all__ = ['source_files', 'source_rows', 'is_plain', 'as_jsonl', 'plain_jsonl']
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from ..core.files import is_compressed, progress, read_jsonl, read_lines, to_json, write_jsonl
+from ..core.files import is_compressed, progress, read_json, read_jsonl, read_lines, to_json, write_json, write_jsonl
 from ..core.names import safe_name
 from ..core.settings import InputError
 from .assets import cache_folder
@@ -75,6 +75,10 @@ def is_plain(
 
 def _state(files): return [[str(file.absolute()), *identity(file.stat()).values()] for file in files]
 
+def _read_state(made):
+    try: return read_json(made)
+    except InputError: return None
+
 def as_jsonl(
     path:str|Path, # Any form that `source_rows` reads
     convert:Callable[[dict, str], dict], # Called with each row and its "file:line"; raises `InputError` for a bad one
@@ -85,11 +89,13 @@ def as_jsonl(
     path = Path(path)
     before = _state(source_files(path))
     name = f"{safe_name(path.stem)[:60]}-{hashlib.sha256(to_json([rule, before]).encode()).hexdigest()[:16]}"
-    target = cache_folder()/"corpora"/f"{name}.jsonl"
+    target, made = (cache_folder()/"corpora"/f"{name}.{end}" for end in ("jsonl", "made.json"))
     def rows():
         yield from progress((convert(row, where) for where, row in source_rows(path, columns)), f"converting {path.name}")
         if _state(source_files(path)) != before: raise InputError(f"{path}: has changed while it was read; run the same command again")
-    if not target.is_file(): write_jsonl(target, rows())
+    if not target.is_file() or made.is_file() and _read_state(made) != identity(target.stat()): # Somebody wrote into it
+        write_jsonl(target, rows())
+        write_json(made, identity(target.stat()))
     return target
 
 def plain_jsonl(

@@ -112,7 +112,9 @@ def _load(out, side, name):
             if row.get("judge") != name:
                 raise LratError(f"{path}:{number}: holds verdicts of another judge ({row.get('judge', 'not named')}); "
                                 "delete the file or name another")
-            if row.get("verdict") not in ERRORS: known[row.get("run"), row.get("seen")] = row
+            if row.get("verdict") not in ANSWER_VERDICTS:
+                raise InputError(f"{path}:{number}: verdict is {row.get('verdict')!r}; known are {', '.join(ANSWER_VERDICTS)}: delete the line, and it is asked again")
+            if row["verdict"] not in ERRORS: known[row.get("run"), row.get("seen")] = row
     return known
 
 def _answered(trajectories, questions):

@@ -17,9 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from ..agents.scripted import HELPS, HELPS_NOT
-from ..core.files import digest, parse_object, progress, scan_jsonl, to_json, write_jsonl
+from ..core.files import digest, need, parse_object, progress, scan_jsonl, to_json, write_jsonl
 from ..core.settings import LratError
-from .verdicts import VERDICTS
+from .verdicts import VERDICTS, verdict_line
 from ..llm.http import background
 from ..trajectories.trajectory import Trajectory, iterate_trajectories
 
@@ -154,11 +154,12 @@ def _known(out, side, judge):
     known = {}
     if side.is_file(): drop_torn_line(side)
     for path in (p for p in (out, side) if p.is_file()):
-        for _, start, row in scan_jsonl(path):
+        for number, start, row in scan_jsonl(path):
             if row.get("judge") != judge.name or "seen" not in row:
                 raise LratError(f"{path}: holds verdicts of another judge ({row.get('judge', 'not named')}); "
                                 "delete it or choose another file")
-            line = _Line(row["run"], row["step"], row["docid"], row["seen"], row["verdict"], path, start)
+            (run, step, docid), verdict = verdict_line(row, f"{path}:{number}")
+            line = _Line(run, step, docid or "", need(row, "seen", str, f"{path}:{number}"), verdict, path, start)
             if not {"error", "trouble"} & row.keys(): known[line[:4]] = line # Older versions wrote "trouble"
     return known
 

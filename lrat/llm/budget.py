@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from ..core.files import need, parse_json, to_json
 from ..core.settings import LratError
+from ..core.sums import check_line, checked_line
 
 # %% ../../nbs/llm/budget.ipynb #66a3d86a
 class BudgetSpent(LratError):
@@ -70,6 +71,7 @@ class Meter:
         self._offset += len(new)
         where = f"{self.ledger}: the ledger of what was spent"
         for row in (parse_json(line.decode("utf-8", "replace"), where) for line in new.splitlines()):
+            if isinstance(row, dict): check_line(row, where, "correct the line, or delete the field 'check' of it if it is right")
             read, written = (need(row, name, int, where) for name in ("read", "written"))
             self.tokens, self.longest = self.tokens + read + written, max(self.longest, written)
             self.spent += self.cost(need(row, "model", str, where), read, written)
@@ -91,9 +93,11 @@ class _Request:
         if not read + written: raise LratError(f"the server of {self.model!r} counts no tokens, so a budget cannot be kept; switch its usage on, or leave out --budget")
         ledger = self.meter.ledger
         ledger.parent.mkdir(parents=True, exist_ok=True)
+        line = checked_line({"model": self.model, "read": read, "written": written}).encode()
         handle = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try: os.write(handle, (to_json({"model": self.model, "read": read, "written": written}) + "\n").encode()) # One piece: other processes write as well
+        try: wrote = os.write(handle, line) # One piece: other processes write as well
         finally: os.close(handle)
+        if wrote < len(line): raise LratError(f"{ledger}: could not be written to its end; make room, delete its half last line, and run the same command again")
 
 @contextlib.contextmanager
 def reserve(

@@ -17,6 +17,7 @@ from fastcore.script import Param
 from ..core.files import digest, open_atomic, output_lock, progress, read_json, read_lines, to_json, write_json, write_jsonl
 from ..core.parallel import ENGINES, map_shards
 from ..core.settings import InputError, LratError, code_version
+from ..core.sums import changed_file, write_record, write_sums
 from ..data.corpus import Corpus, open_corpus
 from ..data.fields import FIELDS_HELP
 from ..data.questions import Question, read_questions
@@ -24,7 +25,7 @@ from ..judging.answers import answer_is_correct
 from ..judging.verdicts import Verdicts, read_verdicts
 from .pairs import MinedPair, mine_trajectory, segment_fields
 from .positives import KnownPositives, PairKeys, pair_keys, with_negatives
-from .query_context import with_context
+from .query_context import add_context
 from .rules import PRESETS, TIERS, MiningRules, mining_rules, parse_changes
 from .weights import Scale, weight_scale
 from ..retrieval.retriever import load_tokenizer
@@ -145,7 +146,7 @@ class Shard:
 
     def tally(self)->Tally|None:
         "What was found, if the shard is finished and nothing it depends on has changed since; else None"
-        found = read_json(self.file("json")) if Path(self.file("json")).is_file() else {}
+        found = read_json(self.file("json")) if Path(self.file("json")).is_file() and not changed_file(self.file("sha256")) else {}
         return Tally(**found) if found.pop("key", None) == self.key else None
 
 def mine_shard(
@@ -159,7 +160,7 @@ def mine_shard(
             for row, source in miner.mine(read_trajectory(path), shard.folder, tally):
                 pairs.write(to_json(row) + "\n")
                 provenance.write(to_json(source) + "\n")
-    write_json(shard.file("json"), {"key": shard.key, **vars(tally)})
+    write_record(shard.file("json"), {"key": shard.key, **vars(tally)}, shard.file("sha256"), [shard.file("jsonl"), shard.file("provenance.jsonl")])
     return shard.number
 
 # %% ../../nbs/mining/15_mine.ipynb #7dcbea48
@@ -293,8 +294,8 @@ def mine_to_file(
     with output_lock(out, "mining"):
         found, scales = _mine_shards(miner, shards, trajectories, verdicts, preset, processes, engine)
         _write(out, shards, scales, rules, found.left)
-        manifest = _manifest(preset, miner, trajectories, found, scales)
-        write_json(f"{out}.manifest.json", manifest)
+        write_sums(f"{out}.sha256", [out])
+        write_json(f"{out}.manifest.json", manifest := _manifest(preset, miner, trajectories, found, scales))
         shutil.rmtree(work)
     return manifest
 
@@ -327,10 +328,9 @@ def mine_command(
     fields:Param(FIELDS_HELP, str, nargs="+")=None,
 ):
     "Mine weighted training pairs from judged trajectories; the same command again resumes where it stopped"
-    asked = read_questions(questions) if questions else None
-    manifest = mine_to_file(trajectories, open_corpus(corpus, fields or ()), verdicts or [], preset, tokenizer, out, asked, False if all_trajectories else None,
-                            parse_changes(set or []), processes, engine)
-    if query_context: write_jsonl(out, with_context(out, trajectories))
+    manifest = mine_to_file(trajectories, open_corpus(corpus, fields or ()), verdicts or [], preset, tokenizer, out, read_questions(questions) if questions else None,
+                            False if all_trajectories else None, parse_changes(set or []), processes, engine)
+    if query_context: add_context(out, trajectories)
     print(f"{out}: {manifest['pairs']} pairs of {manifest['runs_mined']} trajectories, of {manifest['runs_read']} read; "
           f"skipped: {listing(manifest['skipped'])}")
     for name, what in (("runs_without_searches", "without a search"), ("runs_sharing_a_query_id", "that share a query_id"),

@@ -80,9 +80,13 @@ def _state(path, parameters, profile):
     return digest(models | {"code": source_hash(path), "parameters": parameters, "version": code_version(),
                    "settings": load_settings(profile).as_dict(), "data": sha256_folder(data) if data.is_dir() else None})
 
-def _written_since(results, start):
+def _states(results):
+    "What changes when a result is written again, whatever the clock says"
     found = sorted([*results.glob("*.json"), *results.glob("figures/*.*")])
-    return {p.relative_to(results).as_posix(): sha256_file(p) for p in found if p.stat().st_mtime_ns >= start and p.name != "timings.json"}
+    return {path: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for path in found if path.name != "timings.json" for stat in [path.stat()]}
+
+def _written_since(results, before):
+    return {path.relative_to(results).as_posix(): sha256_file(path) for path, state in _states(results).items() if before.get(path) != state}
 
 def _up_to_date(log, state, results):
     if not log.is_file(): return False
@@ -117,12 +121,12 @@ def run_notebook(
     if not force and _up_to_date(log, state, results): return outcome | {"status": "up to date", "seconds": read_json(log)["seconds"]}
     copy.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
-    start = time.time_ns()
+    start, before = time.monotonic(), _states(results)
     failure = _execute(path, copy, parameters)
-    outcome["seconds"] = round((time.time_ns() - start) / 1e9, 1)
+    outcome["seconds"] = round(time.monotonic() - start, 1)
     if failure: return outcome | failure | {"status": "failed"}
     write_json(log, {"state": state, "seconds": outcome["seconds"], "parameters": parameters, "source": source_hash(path), "code": code_version(),
-                     "wrote": _written_since(results, start)})
+                     "wrote": _written_since(results, before)})
     return outcome | {"status": "ran"}
 
 def _execute(path, copy, parameters):

@@ -17,6 +17,7 @@ from .encoder import Encoder
 from ..core.files import progress, read_json
 from .retriever import Hit, best_hits, check_k
 from ..core.settings import LratError
+from ..core.sums import check_sums, write_sums
 from ..core.cli import require
 from .shards import map_vectors, shards
 
@@ -69,6 +70,7 @@ def build_approximate(
         building.unlink(missing_ok=True)
         raise LratError(f"{out}: could not be written ({str(error).splitlines()[-1]:.100}); make room and run the same command again") from None
     os.replace(building, out)
+    write_sums(out.with_suffix(".sha256"), [out])
 
 def _sample(parts, limit):
     "About `limit` vectors at most, evenly spaced over all shards"
@@ -88,6 +90,7 @@ class ApproximateRetriever(DenseRetriever):
     ):
         self.corpus, self.encoder, self.name, self.parameters, self._vectors = corpus, encoder, kind, parameters, {}
         faiss = require("faiss", "dense")
+        check_sums(Path(file).with_suffix(".sha256"), "delete its folder and build it again")
         try: self._index = faiss.read_index(str(file))
         except RuntimeError: raise LratError(f"{file}: is not a complete FAISS index; delete its folder and build it again") from None
         self.docids = [docid for path in sorted(Path(dense).glob("shard-*.json")) for docid in read_json(path)]

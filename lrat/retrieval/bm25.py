@@ -10,6 +10,7 @@ import contextlib, functools, os, re, shutil
 from pathlib import Path
 from ..data.corpus import Corpus, Document
 from ..core.files import progress
+from ..core.sums import SUMS, check_sums, write_sums
 from .languages import TRIGRAMS, check_language, trigram_analyzer
 from .retriever import Hit, best_hits, check_k, plain_query
 from ..core.settings import LratError
@@ -83,6 +84,7 @@ def build_bm25(
                 indexer.add_doc_dict({"id": document.docid, "contents": text if text.strip(_BLANK) else "."}) # A point is no word
             indexer.close()
             held = searching.LuceneSearcher(str(building)).num_docs # Anserini swallows what a full disk says when it closes
+            write_sums(building/SUMS, (path for path in building.iterdir() if path.suffix != ".lock"))
         except BaseException:
             with contextlib.suppress(Exception): indexer.close() # Frees its lock, so that this process can build again
             shutil.rmtree(building, ignore_errors=True)
@@ -109,6 +111,7 @@ class BM25Retriever:
         corpus:Corpus, # What it was made from
         language:str="en", # Whose words it holds
     ):
+        check_sums(Path(folder)/SUMS, "delete the index and build it again")
         lucene, _ = start_lucene()
         self.corpus, self.language, self.folder = corpus, language, folder
         with lucene_errors(f"{folder}: is not a Lucene index that can be read"): self._searcher = lucene.LuceneSearcher(str(folder))

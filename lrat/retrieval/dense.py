@@ -14,7 +14,7 @@ from .encoder import Encoder
 from .retriever import Hit, best_hits, check_k, plain_query
 from ..core.settings import LratError
 from ..core.cli import require
-from .shards import check_finite, map_vectors, read_shard, shards
+from .shards import check_finite, check_shard, map_vectors, read_shard, shards
 
 # %% ../../nbs/retrieval/06_dense.ipynb #3e420b7b
 class MappedShards:
@@ -30,7 +30,7 @@ class MappedShards:
         best = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         for path in self.paths:
             vectors = np.ascontiguousarray(map_vectors(path), np.float32) # No copy where they are stored as float32
-            if path not in self._checked: self._checked.add(check_finite(path, vectors))
+            if path not in self._checked: check_shard(path); self._checked.add(check_finite(path, vectors))
             scores, rows = faiss.knn(queries, vectors, min(k, len(vectors)), faiss.METRIC_INNER_PRODUCT)
             scores, rows, start = np.hstack([best[0], scores]), np.hstack([best[1], rows + start]), start + len(vectors)
             kept = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -65,7 +65,7 @@ def load_vectors(
     in_memory, docids, rows = len(corpus) * dimensions * 4 <= memory, [], 0
     index = require("faiss", "dense").IndexFlatIP(dimensions) if in_memory else MappedShards(shards(folder))
     for path in shards(folder):
-        vectors, ids = read_shard(path, dimensions)
+        vectors, ids = read_shard(path, dimensions, whole=in_memory)
         if in_memory: check_finite(path, vectors); index.add(np.ascontiguousarray(vectors, np.float32)); docids += ids
         elif ids and [corpus.at(rows).docid, corpus.at(min(rows + len(ids), len(corpus)) - 1).docid] != [ids[0], ids[-1]]:
             raise LratError(f"{path}: its documents are in another order than the corpus; build the index again")

@@ -14,6 +14,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..data.assets import model_path
 from ..core.files import need, read_json, sha256_file
+from ..core.sums import SUMS, check_sums
 from .dtypes import autocast, check_dtype, convert_model
 from .gpu import Collected, compile_layers, one_ahead, sees_only_the_past
 from .model_folder import POOLINGS, ModelFolder, agreed, agreed_length, need_trust, read_model_folder, token_limit
@@ -63,6 +64,7 @@ def load_weights(
     path = said.transformer
     if not any(path.glob("*.safetensors")) and any(path.glob("*.bin")):
         raise LratError(f"{folder}: its weights are a pickle, which is never opened here; save them as safetensors (transformers: save_pretrained)")
+    check_sums(Path(folder)/SUMS, "copy or train the model again")
     try: return transformers.AutoModel.from_pretrained(path, use_safetensors=True, trust_remote_code=said.own_code, **options)
     except Exception as error: # A damaged file may raise anything
         raise LratError(f"{folder}: holds no model that can be loaded ({_first_line(error)}); name another") from None

@@ -6,7 +6,7 @@
 __all__ = ['StandIn', 'stand_in', 'completion', 'response']
 
 # %% ../../nbs/testing/server.ipynb #062b3e4a
-import contextlib, json, threading
+import contextlib, json, socket, threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +22,7 @@ class StandIn:
 
 @contextlib.contextmanager
 def stand_in(
-    answer:Callable[[dict], dict|tuple], # From a request's body to a JSON object, or to (status, text) or (status, text, headers)
+    answer:Callable[[dict], dict|tuple], # From a request's body to a JSON object, or to (status, text) or (status, text, headers); status 0 closes the connection
     models:list[dict]=(), # Models as `GET /models` lists them, each with its `id`
 )->Iterator[StandIn]:
     "Serve `answer` on a free local port until the block ends"
@@ -39,6 +39,7 @@ def stand_in(
         def _send(self, status, text, *headers):
             kind, body = "application/json" if text.startswith("{") else "text/html", text.encode()
             with contextlib.suppress(ConnectionError): # A client that timed out has closed the connection
+                if not status: return self.connection.shutdown(socket.SHUT_RDWR)
                 self.send_response(status)
                 headers = {"Content-Type": kind, "Content-Length": str(len(body)), **dict(*headers)}
                 for name, value in headers.items(): self.send_header(name, value)

@@ -12,6 +12,7 @@ import numpy as np
 from .base_model import POOLINGS
 from ..retrieval.encoder import Encoder
 from ..core.files import open_atomic, read_json, write_json
+from ..core.sums import SUMS, write_sums
 from ..retrieval.query_forms import query_form, write_query_form
 from ..core.settings import TRAINING_PRESETS, LratError
 from ..core.cli import require
@@ -81,6 +82,7 @@ def save_model(
         table.writerow(LOGGED)
         table.writerows([entry.get(name) for name in LOGGED.values()] for entry in log if "loss" in entry)
     with open_atomic(folder/"README.md") as file: file.write(model_card(report))
+    write_sums(folder/SUMS, [*folder.glob("*.safetensors"), *folder.glob("tokenizer.json")])
     write_json(folder/"training.json", report)
 
 def _length(report): return max(report["settings"]["query_max_length"], report["settings"]["document_max_length"])

@@ -15,6 +15,7 @@ import numpy as np
 from fastcore.script import Param
 from ..core.cli import require
 from ..core.files import output_lock, progress, read_json, read_jsonl, write_json
+from ..core.sums import check_sums
 from ..core.settings import PROFILES, TRAINING_PRESETS, LratError, TrainingSettings, load_settings
 from ..data.assets import model_path
 from ..data.sources import plain_jsonl
@@ -49,6 +50,7 @@ def train(
     check_settings(training, general)
     mined_to, pairs = pairs, plain_jsonl(pairs, parse_pair)
     for file in filter(None, (pairs, general)): next(read_jsonl(file), None) # A missing file is reported first
+    check_sums(f"{mined_to}.sha256", f"mine again, or delete {Path(mined_to).name}.sha256 if you changed the pairs on purpose")
     base, out = Path(model_path(str(model))), Path(out)
     record = training_record(out.name, pairs, base, model, training, general, pooling, seed=seed, query_prompt=query_prompt,
                              document_prompt=document_prompt, dropout=dropout)

@@ -13,9 +13,10 @@ import contextlib, functools, json, os, re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from ..core.files import need, read_json, write_json
+from ..core.files import need, open_atomic, parse_json, read_text
 from ..core.names import safe_name
 from ..core.settings import InputError
+from ..core.sums import check_sealed, sealed_json
 from .docids import normal_docid
 from .queries import separate_results
 
@@ -290,7 +291,10 @@ def read_trajectory(
     path:str|Path, # A trajectory file
 )->Trajectory:
     "Read a trajectory; raises `InputError` naming the file and the step or field that is wrong"
-    return parse_trajectory(read_json(path), str(path), Path(path).stem)
+    text = read_text(path)
+    row = parse_json(text, str(path), whole=True)
+    check_sealed(text, str(path), "collect or import it again, or delete its field 'sha256' if you changed it")
+    return parse_trajectory(row, str(path), Path(path).stem)
 
 def parse_trajectory(
     row, # A trajectory as its file holds it
@@ -332,7 +336,7 @@ def write_trajectory(
            "tool_call_counts": trajectory.tool_call_counts, "tool_call_counts_all": trajectory.tool_call_counts_all,
            "status": trajectory.status, "retrieved_docids": trajectory.retrieved_docids, "result": [_written(step) for step in trajectory.steps]}
     path = _path_in(Path(folder), trajectory.query_id)
-    write_json(path, row, sync)
+    with open_atomic(path, sync=sync) as file: file.write(sealed_json(row))
     return path
 
 def _written(step):
