@@ -13,6 +13,8 @@ from lrat.pipeline.workers import make_stages
 
 STAGES = {"index-a": ({"value": 1}, []), "index-b": ({"value": 2}, []), "model-c": ({"value": 3}, ["index-a", "index-b"])}
 
+OTHER = "filelock/2\npid=7\nhost=other-machine\nmode=lease\ntoken=0123456789abcdef0123456789abcdef\nduration={}\nstart=1\n"
+
 
 def contents(root): return {path.relative_to(root).as_posix(): path.read_text() for path in sorted(root.rglob("value.json"))}
 
@@ -39,7 +41,18 @@ def test_a_stage_that_another_process_makes_is_left_to_it_and_waited_for(tmp_pat
             run_stage("index-a", count, {"value": 1}, {}, tmp_path)
     monkeypatch.setattr("lrat.pipeline.workers.time.sleep", sleep)
     assert make_stages(lambda: graph(tmp_path, STAGES), ["all"], say=said.append) == 2
-    assert [line for line in said if "looking for another stage" in line] and [line for line in said if line.startswith("waiting for index:a, made elsewhere (another process")]
+    assert [line for line in said if "looking for another stage" in line] and "nothing else is ready; waiting for index:a" in said
+    assert not [line for line in said if line.startswith("index:a: begins")]
+
+
+def test_the_stage_of_a_lost_machine_is_taken_by_whoever_looks_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(lrat.core.stages, "LEASE", .3)
+    monkeypatch.setattr("lrat.pipeline.workers.time.sleep", lambda seconds: __import__("threading").Event().wait(.1))
+    folder, said = stage_folder("index-a", count, {"value": 1}, root=tmp_path)[0], []
+    folder.mkdir(parents=True)
+    folder.with_name(f".{folder.name}.lease").write_text(OTHER.format(.3))
+    assert make_stages(lambda: graph(tmp_path, STAGES), ["all"], say=said.append) == 3
+    assert said.count("index:a: a process on other-machine makes it; looking for another stage") == 1 and said.count("nothing else is ready; waiting for index:a") == 1
 
 
 def test_memory_decides_how_many_begin(tmp_path, monkeypatch):
@@ -64,9 +77,6 @@ def test_memory_decides_how_many_begin(tmp_path, monkeypatch):
         together.clear()
         make_stages(lambda: graph(tmp_path/str(megabytes), STAGES), ["all"], 3, lambda task: Need(None, megabytes), say=lambda line: None)
         assert max(together) == most
-
-
-OTHER = "filelock/2\npid=7\nhost=other-machine\nmode=lease\ntoken=0123456789abcdef0123456789abcdef\nduration={}\nstart=1\n"
 
 
 def test_the_lease_of_another_machine_is_respected_until_it_gives_no_sign_of_life(tmp_path, monkeypatch, capsys):
