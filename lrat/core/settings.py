@@ -112,6 +112,7 @@ class TrainingSettings:
     gradient_cache:bool=False # Keep no activations of the whole batch, but compute those of each forward pass again
     gradient_checkpointing:bool=False # The same for each layer within a forward pass
     deepspeed:str="" # DeepSpeed's own configuration file
+    threads:int=0 # Of torch on a processor: another number adds floats in another order; 0 leaves it to torch
 
 # %% ../../nbs/core/settings.ipynb #0b062971
 TRAINING_PRESETS = {"paper": TrainingSettings(bf16=True), "recommended": TrainingSettings(bf16=True, cross_device_negatives=True)}
@@ -132,7 +133,7 @@ class EvaluationSettings:
     confidence:float=0.95
 
 # %% ../../nbs/core/settings.ipynb #b1ad2656
-_OPTIONAL = ("models", "budget") # Fields of `AgentSettings` that are shown only where they are set
+_OPTIONAL = ("models", "budget") # Fields of `AgentSettings` that are shown only where they are set, as is `training.threads`
 
 @dataclass(frozen=True)
 class Settings:
@@ -151,6 +152,7 @@ class Settings:
         plain = _plain(dataclasses.asdict(self))
         for name in _OPTIONAL: # Profiles without them are what they were before these fields were there
             if not plain["agent"][name]: del plain["agent"][name]
+        if not plain["training"]["threads"]: del plain["training"]["threads"]
         return plain
 
 def _plain(value):
@@ -160,7 +162,7 @@ def _plain(value):
 
 # %% ../../nbs/core/settings.ipynb #667b84b8
 _LAPTOP_TRAINING = TrainingSettings(epochs=1, batch_size=16, group_size=4, learning_rate=2e-5, query_max_length=48,
-                                    document_max_length=64)
+                                    document_max_length=64, threads=1)
 
 _INSTRUCTION = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
 _E5 = RetrieverSettings(model="intfloat/multilingual-e5-large-instruct", pooling="mean", query_max_length=512, document_max_length=512,

@@ -55,6 +55,8 @@ class Meter:
         self.allowance, self.ledger, self.prices = allowance, Path(ledger), prices or {}
         self.tokens, self.spent, self.longest, self._offset, self._reserved, self._lock = 0, 0., 0, 0, 0., threading.Lock()
 
+    def __reduce__(self): return Meter, (self.allowance, self.ledger, self.prices) # In another process it reads the ledger again
+
     def cost(self, model:str, read:float, written:float)->float:
         "In the allowance's unit; raises `LratError` for a model without a price"
         if self.allowance.unit == "tokens": return read + written

@@ -28,10 +28,11 @@ def table1_rows(
 )->list[dict]: # Rows of `table1`
     "Trajectories, searches, browses, browses per search and steps, split by correctness, for each collecting retriever and policy"
     settings, rows = pipeline.settings, []
+    collected = {(s, p): pipeline.trajectories("world-train", p, s) for s in settings.agent.collection_retrievers for p in settings.agent.collection_policies}
     questions = read_questions(pipeline.data()/"train.tsv")
     for system in settings.agent.collection_retrievers:
         for policy in settings.agent.collection_policies:
-            counts = count_trajectories(pipeline.trajectories("world-train", policy, system)/"runs", questions)
+            counts = count_trajectories(collected[system, policy]/"runs", questions)
             statistics = trajectory_statistics(counts, settings.evaluation.resamples, settings.seed, settings.evaluation.confidence)
             for split, table in statistics.items():
                 for metric, one in table.items():
@@ -47,18 +48,20 @@ def observe_stage(
     benchmark:str="world-train", # A key of `BENCHMARKS`
 )->list[Observed]:
     "What the trajectories of a stage did"
-    data, stem = pipeline.data(), BENCHMARKS[benchmark].stem
+    data, stem, verdicts = pipeline.data(), BENCHMARKS[benchmark].stem, pipeline.verdicts(trajectories)
     answers = None if benchmark == "world-train" else pipeline.answers(benchmark, trajectories) # Collected answers are short
     correct = read_answer_verdicts(answers/"verdicts.jsonl") if answers else answer_is_correct
     qrels = read_qrels(data/f"{stem}.qrels") if (data/f"{stem}.qrels").is_file() else None
     return observe_trajectories(trajectories/"runs", read_questions(data/f"{stem}.tsv"), qrels,
-                                pipeline.verdicts(trajectories)/"verdicts.jsonl", pipeline.settings.retriever.model, correct)
+                                verdicts/"verdicts.jsonl", pipeline.settings.retriever.model, correct)
 
 def observe_collected(
     pipeline:Pipeline, # Whose collected trajectories are observed
 )->list[Observed]:
     "What all trajectories did that +LRAT learns from"
-    return [one for stage in pipeline.collected("+LRAT") for one in observe_stage(pipeline, stage)]
+    collected = pipeline.collected("+LRAT")
+    for stage in collected: pipeline.verdicts(stage) # All are asked for before the first is read
+    return [one for stage in collected for one in observe_stage(pipeline, stage)]
 
 def resampling(
     pipeline:Pipeline, # Whose settings say it
@@ -83,7 +86,8 @@ def judged_benchmark(
     pipeline:Pipeline, # Its data are asked for
 )->str: # A key of `BENCHMARKS`
     "Where opened documents can be told to be evidence: the training questions or, where that is not published, the out-of-domain benchmark"
-    return "world-train" if (pipeline.data()/"train.qrels").is_file() else pipeline.settings.world.out_of_domain
+    ours = pipeline.settings.world.corpus == "wikipedia-leads" # Whose question set comes with its evidence
+    return "world-train" if ours or (pipeline.data()/"train.qrels").is_file() else pipeline.settings.world.out_of_domain
 
 def observe_judged(
     pipeline:Pipeline, # Whose trajectories are observed
@@ -186,8 +190,10 @@ def fig4c_rows(
     "Shares of opened documents by position with shuffled lists and as ranked, mean position, and the test of an even spread"
     settings, rows = pipeline.settings, []
     policy, k = settings.agent.collection_policies[-1], settings.retriever.k
-    for system, shuffle in zip(PLACED, (settings.seed, None)):
-        observed = observe_stage(pipeline, pipeline.trajectories("world-train", policy, "base", shuffle=shuffle))
+    stages = [pipeline.trajectories("world-train", policy, "base", shuffle=shuffle) for shuffle in (settings.seed, None)]
+    for stage in stages: pipeline.verdicts(stage)
+    for system, stage in zip(PLACED, stages):
+        observed = observe_stage(pipeline, stage)
         found = browse_positions(observed, k, **resampling(pipeline))
         about = {"agent": policy, "benchmark": "world-train", "system": system}
         rows += [observed_row(pipeline, "fig4c", "opened", one, unit="share", split=str(n), **about) for n, one in enumerate(found.shares, 1)]

@@ -7,10 +7,11 @@ __all__ = ['find_notebooks', 'notebook_parameters', 'source_hash', 'run_notebook
            'run_notebooks', 'describe', 'run_command']
 
 # %% ../../nbs/paper/runner.ipynb #a6813d37
-import dataclasses, os, re, sys, time
+import dataclasses, functools, os, re, sys, time
 from pathlib import Path
 from fastcore.script import Param
 from ..core.cli import require
+from ..core.parallel import ENGINES
 from ..core.files import digest, output_lock, read_json, sha256_file, sha256_folder, write_json
 from ..core.settings import LratError, Settings, code_version, load_settings, parse_settings, project_root
 from ..evaluation.prices import read_prices
@@ -21,6 +22,7 @@ from .expected import EXPECTED, check_expected, settle_expected
 from .figures import figures_folder
 from .plan import describe_plan, left_out, make_plan
 from .report import build_report
+from .stage_commands import asked_of, make_named, needs_of, processes_for, stage_lines
 from ..pipeline.check import print_checks
 from ..pipeline.pipeline import released_pairs
 from ..pipeline.roles import describe_models, meter_of
@@ -211,6 +213,25 @@ def _plan_lines(settings):
     for artefact, reason in left_out(settings).items():
         yield f"left out: {find_artefact(artefact).name} {reason}; the released pairs come without trajectories"
 
+def _chosen(names, settings):
+    "The notebooks to run; says which are left out"
+    chosen, skipped = runnable(find_notebooks(names), settings)
+    for name, reason in skipped.items(): print(f"{name}: left out, since the released pairs come without trajectories: {reason}")
+    if not chosen: raise LratError("nothing is left to run; start from trajectories: --pairs mine")
+    if settings.mining.pairs == "hub": released_pairs(settings) # Before an hour is spent on the rest
+    return chosen
+
+def _set_environment(profile):
+    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS"): # The small profiles never ask a hub
+        os.environ.setdefault(name, "0" if profile == "paper" else "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found") # Bars are drawn as text
+
+def _stages(notebooks, settings, processes, engine, words=None):
+    "Make the stages that words name, or list all"
+    if words: return print(f"{make_named(notebooks, settings, words, max(1, processes_for(settings, processes)), engine=engine)} stages made by this command")
+    print("\n".join(stage_lines(graph := asked_of(notebooks, settings)(), needs_of(settings, graph))))
+
+# %% ../../nbs/paper/runner.ipynb #1549ec87
 def _say_end(profile, outcomes, report):
     "Failures, expected values, and what to open; raises `LratError` where something failed"
     failed, checks = [o["notebook"] for o in outcomes if o["status"] == "failed"], check_expected(profile)
@@ -228,6 +249,10 @@ def run_command(
     seed:int=None, # Another seed for everything
     force:bool=False, # Run even what is up to date
     plan:bool=False, # Only say what the profile would do and cost, without a network or a GPU
+    stages:bool=False, # Only list the stages of these notebooks, and what each will take
+    stage:Param("Make only these stages and what they need, such as collect:bm25, train or all; in several processes and on several machines that share this folder, if you like", str, nargs="+")=None,
+    processes:int=None, # Stages made at a time, one thread each; for mini one a core, else 1
+    engine:Param(f"Where these processes are: {', '.join(ENGINES)}", str)="processes",
     check:bool=False, # Only ask each model for one token and one tool call, or a verdict, and say what will not work
     pairs:str=None, # mine, or hub to train on the released pairs; the profile's own start if not given
     models:str=None, # File of models by name: agents and judges that the settings name are looked up in it
@@ -243,15 +268,14 @@ def run_command(
     table, meter = _prices(prices, settings), meter_of(settings)
     if plan: return print("\n".join(_plan_lines(settings)))
     if check: return print_checks(settings)
-    chosen, skipped = runnable(find_notebooks(notebooks), settings)
-    for name, reason in skipped.items(): print(f"{name}: left out, since the released pairs come without trajectories: {reason}")
-    if not chosen: raise LratError("nothing is left to run; start from trajectories: --pairs mine")
-    if settings.mining.pairs == "hub": released_pairs(settings) # Before an hour is spent on the rest
-    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS"): # The small profiles never ask a hub
-        os.environ.setdefault(name, "0" if profile == "paper" else "1")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found") # Bars are drawn as text
+    chosen = _chosen(notebooks, settings)
     given = {} if seed is None else {"seed": seed}
+    make = functools.partial(_stages, chosen, dataclasses.replace(settings, **given), processes, engine)
+    if stages: return make()
+    _set_environment(profile)
+    if stage: return make(stage)
     with output_lock(project_root()/"results"/profile, "run"):
+        if processes_for(settings, processes): make(["all"])
         outcomes = run_notebooks(chosen, settings.profile, given | ({"changes": changes} if changes else {}), force)
         if meter:
             meter.update()

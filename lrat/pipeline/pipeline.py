@@ -60,10 +60,13 @@ class Pipeline:
         "The stage that `function` makes; `modules` are those that do the work, without `lrat.`; `asks` names the models that it needs"
         if name.partition("-")[0] in ("index", "runs", "model", "ranking"): name += self._suffix # What depends on the encoder
         addresses, counted = (None, None) if asks is None else self._served(asks)
-        with metered(self._meter): stage = run_stage(name, function, parameters, inputs, self.root, tuple(f"lrat.{m}" for m in modules.split()), addresses, counted)
+        stage = self._run(name, function, parameters, inputs, self.root, tuple(f"lrat.{m}" for m in modules.split()), addresses, counted)
         flat = (one for value in inputs.values() for one in (value if isinstance(value, list) else [value]))
         self.used[name], self.edges[name] = stage, [one.name for one in flat]
         return stage
+
+    def _run(self, *given):
+        with metered(self._meter): return run_stage(*given)
 
     def inputs(self)->dict[str, str]:
         "Hashes of all stages used so far, by name"

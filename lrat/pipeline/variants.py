@@ -142,12 +142,16 @@ def index(self:VariantPipeline, system:str, seed:int=0, corpus:str="corpus.jsonl
 
 # %% ../../nbs/pipeline/variants.ipynb #04772b6b
 @patch
+def development_ranking(self:VariantPipeline, judged:Stage, system:str, seed:int=0)->Stage:
+    "The results of a system for the queries that a stage keeps for development"
+    index = self.index(system, seed)
+    return self._stage(f"development-{judged.name}-{index.name}", make_ranking, "retrieval.index data.questions", {"questions": "held", "k": 10}, data=judged, index=index)
+
+@patch
 def development(self:VariantPipeline,
     judged:Stage, # `split` or `general`: what it holds out
     system:str, # base or a trained system
     seed:int=0, # Training seed, where the system is trained
 )->ScoreTable:
     "Retrieval scores of a system on the queries that a stage keeps for development"
-    name = f"development-{judged.name}-{self.index(system, seed).name}"
-    ranking = self._stage(name, make_ranking, "retrieval.index data.questions", {"questions": "held", "k": 10}, data=judged, index=self.index(system, seed))
-    return score_rankings(read_trec_run(ranking/"run.trec"), read_qrels(judged/"held.qrels"))
+    return score_rankings(read_trec_run(self.development_ranking(judged, system, seed)/"run.trec"), read_qrels(judged/"held.qrels"))

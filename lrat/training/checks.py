@@ -57,7 +57,8 @@ def same_training(
     "What was found, if it is the wanted training; file names don't count, contents do; raises `LratError` for another one"
     def plain(record):
         files = {name: record.get(name, {}).get("sha256") for name in ("pairs", "base", "general")}
-        return {name: record.get(name) for name in ("settings", "seed", "pooling", "query_prompt", "document_prompt", "dropout")} | files
+        settings = {"threads": 0} | (record.get("settings") or {}) # Records of before it was a setting lack it
+        return {name: record.get(name) for name in ("seed", "pooling", "query_prompt", "document_prompt", "dropout")} | files | {"settings": settings}
     differ = [name for name, value in plain(wanted).items() if plain(found)[name] != value]
     if differ: raise LratError(f"{folder}: holds another training ({', '.join(differ)} differ); delete it or name another folder")
     return found

@@ -17,6 +17,7 @@ from ..core.cli import require
 from ..core.files import output_lock, progress, read_json, read_jsonl, write_json
 from ..core.sums import check_sums
 from ..core.settings import PROFILES, TRAINING_PRESETS, LratError, TrainingSettings, load_settings
+from ..core.threads import torch_threads
 from ..data.assets import model_path
 from ..data.sources import plain_jsonl
 from ..retrieval.query_forms import QUERY_FORMS
@@ -62,7 +63,7 @@ def train(
         if checkpoint: same_training(read_json(work/"begun.json"), record, work)
         else: write_json(work/"begun.json", record) # One that was stopped before its first checkpoint has nothing to lose
         trainer = make_trainer(pairs, base, work, training, record, general)
-        _take_steps(trainer, checkpoint, tensorboard)
+        with torch_threads(training.threads): _take_steps(trainer, checkpoint, tensorboard)
         if trainer.is_world_process_zero(): _finish(trainer, base, work, out, record, mined_to)
         trainer.accelerator.wait_for_everyone()
     return read_json(out/"training.json")
@@ -183,7 +184,7 @@ def train_command(
     general:str="", # General queries, for distillation or for fusion: their file, or an index from which they are made
     general_queries:int=800, # Number made from an index; they are written to OUT.general.jsonl
     distillation_weight:float=None, # Weight of the distillation loss
-    deepspeed:str=None, # DeepSpeed's configuration file
+    deepspeed:Param("DeepSpeed's configuration file", str)=None, threads:Param("Threads of torch on a processor: another number gives other last bits; 0 leaves it to torch", int)=0,
     dropout:bool=False, # Keep the base model's dropout
     of:Param("For fusion: folders of the indexes, the base first", str, nargs="+")=None,
     fusion:Param(f"For fusion: {', '.join(FUSIONS)}", str)="zscore",

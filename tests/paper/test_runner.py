@@ -70,7 +70,7 @@ def test_a_killed_stage_resumes_without_repeating(tmp_path):
     assert process.stdout.readline().strip() == "0"
     process.send_signal(signal.SIGKILL)
     process.wait()
-    subprocess.run([sys.executable, script, tmp_path/"s", "0"], check=True, capture_output=True)
+    subprocess.run([sys.executable, script, tmp_path/"s", "0"], check=True, capture_output=True, timeout=50) # The dead process's lease is not waited out
     folder, = (p for p in (tmp_path/"s").iterdir() if p.is_dir())
     assert (folder/"log").read_text().split() == list("012345")
     assert json.loads((folder/"stage.json").read_text())["name"] == "slow"

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from paths import ROOT
 
 from lrat.paper.main import fig7_rows, table2_rows
 from lrat.paper.expected import check_expected, read_expected, write_expected
@@ -13,7 +14,8 @@ from lrat.paper.plan import left_out, make_plan
 from lrat.pipeline.systems import systems
 from lrat.mining.subsets import take_pairs
 from lrat.paper.results import record, result_row
-from lrat.paper.runner import run_command, runnable
+from lrat.paper.runner import find_notebooks, run_command, runnable
+from lrat.paper.stage_commands import asked_of
 from lrat.trajectories.trajectory import Trajectory, Step, write_trajectory
 from lrat.core.settings import InputError, LratError, load_settings
 from lrat.core.stages import Stage, run_stage
@@ -125,6 +127,18 @@ def test_the_plan_holds_just_the_stages_that_the_artefacts_ask_for(profile, pair
     parts = [parameters.get("part", [0, 1])[1] for name, parameters in asked.items() if name.startswith("runs-world-train")]
     assert sum(settings.world.train_questions // part for part in parts) == planned("attempted", "collected")
     assert bool(count("verdicts-")) == any("judge opened" in stage.name for stage in plan) == (pairs == "mine")
+
+
+@pytest.mark.parametrize("profile,pairs", [("smoke", "mine"), ("smoke", "hub")])
+def test_the_graph_holds_just_the_stages_that_the_artefacts_ask_for(profile, pairs, tmp_path, asked):
+    "Known before any is made, but for pairs that have to be counted"
+    settings = load_settings(profile, mining__pairs=pairs)
+    released(tmp_path, profile)
+    all_artefacts(Counted(settings, tmp_path/"stages"))
+    known = asked_of(runnable(find_notebooks([], ROOT/"nbs"/"experiments"), settings)[0], settings, tmp_path/"stages")().tasks
+    assert set(known) == set(asked)
+    order = list(known)
+    assert all(order.index(need) < order.index(name) for name in known for need in known[name].needs)
 
 
 def test_the_papers_two_encoders_learn_from_the_same_pairs(tmp_path, asked):

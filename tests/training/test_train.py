@@ -175,6 +175,30 @@ def test_the_seed_decides(world, tmp_path):
     assert made[0]["losses"] == made[1]["losses"] != made[2]["losses"]
 
 
+def test_a_fixed_number_of_threads_is_kept_whatever_torch_has(world, tmp_path, monkeypatch):
+    import torch
+    seen, step, before = [], lrat.training.trainer.PairsTrainer.training_step, torch.get_num_threads()
+    monkeypatch.setattr(lrat.training.trainer.PairsTrainer, "training_step", lambda *args, **more: seen.append(torch.get_num_threads()) or step(*args, **more))
+    few = dataclasses.replace(QUICK, max_steps=1, threads=1)
+    try:
+        for threads in (2, 3):
+            torch.set_num_threads(threads)
+            train(world/"pairs.jsonl", world/"encoder", tmp_path/str(threads), few, pooling="mean")
+            assert torch.get_num_threads() == threads
+    finally: torch.set_num_threads(before)
+    assert seen == [1, 1] and weights_of(tmp_path/"2") == weights_of(tmp_path/"3")
+
+
+def test_a_training_of_before_threads_were_a_setting_is_still_found(world, tmp_path):
+    few = dataclasses.replace(QUICK, max_steps=1)
+    train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", few, pooling="mean")
+    old = read_json(tmp_path/"out"/"training.json")
+    del old["settings"]["threads"]
+    (tmp_path/"out"/"training.json").write_text(json.dumps(old))
+    assert train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", few, pooling="mean") == old
+    with pytest.raises(LratError, match="settings differ"): train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", dataclasses.replace(few, threads=1), pooling="mean")
+
+
 def test_a_finished_folder_is_left_alone_and_another_training_refused(world, tmp_path, monkeypatch):
     few = dataclasses.replace(QUICK, max_steps=1)
     first = train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", few, pooling="mean")
