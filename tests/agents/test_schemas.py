@@ -13,11 +13,11 @@ from lrat.agents.presets import PRESETS, preset_for
 from lrat.agents.registry import CHAT_AGENTS, open_agent
 from lrat.data.questions import Question
 from lrat.judging.answers import JUDGE_SAMPLING, AnswerJudge
-from lrat.judging.command import judge_command
+from lrat.judging.command import make_judge
+from lrat.judging.judge import JudgedBrowse
+from lrat.judging.llm import REPLY_FORMATS
 from lrat.llm.client import ChatModel
-from lrat.testing.museum import TRAJECTORY
 from lrat.testing.server import completion, response, stand_in
-from lrat.trajectories.trajectory import write_trajectory
 from small_agents import QUESTIONS, Words, first_words
 
 AGENTS = {agent.name: agent for agent in CHAT_AGENTS}
@@ -28,6 +28,7 @@ class Vllm(TypedDict, total=False):
     top_k: int
     min_p: float
     chat_template_kwargs: dict[str, bool | str | int]
+    structured_outputs: dict[Literal["choice"], list[str]]
 
 class MiniMax(TypedDict, total=False):
     "MiniMax: thinking in a field of its own"
@@ -41,7 +42,12 @@ class Zai(TypedDict, total=False):
     "Z.ai: whether GLM thinks"
     thinking: Thinking
 
-OWN = {"tongyi": Vllm, "webexplorer": Vllm, "agentcpm": Vllm, "minimax": MiniMax, "glm": Zai}
+class Unpublished(TypedDict, total=False):
+    """The paper's presence penalty: no published type of a Responses request has it. vLLM takes no notice of it; a strict server refuses it, and
+    `--presence_penalty none` leaves it out. It is the one field that is sent beyond what is published"""
+    presence_penalty: float
+
+OWN = {"tongyi": Vllm, "webexplorer": Vllm, "agentcpm": Vllm, "minimax": MiniMax, "glm": Zai, "gpt-oss": Unpublished}
 
 
 def whole(value):
@@ -92,13 +98,16 @@ def test_every_request_of_a_trajectory_under_every_preset(agent):
         for request, path in zip(server.requests, server.paths, strict=True): hold(request, path, OWN.get(agent))
 
 
-def test_every_request_of_the_judges(tmp_path):
-    write_trajectory(tmp_path/"runs", TRAJECTORY)
+def test_every_request_of_the_judges():
     with stand_in(lambda request: completion("correct: yes")) as server:
         for sampling in JUDGE_SAMPLING.values(): AnswerJudge(ChatModel(server.url, "small", sampling)).decide(Question("1", "q", "a"), "a")
-        judge_command(str(tmp_path/"runs"), "llm", str(tmp_path/"v.jsonl"), endpoint=server.url, model="small")
-    assert len(server.requests) > len(JUDGE_SAMPLING)
-    for request, path in zip(server.requests, server.paths, strict=True): hold(request, path, Vllm)
+    browse = JudgedBrowse("run_1", 1, "d00", "Which town?", "0 mills", "This document fits.")
+    with stand_in(lambda request: completion("yes")) as judging:
+        for form in REPLY_FORMATS: make_judge("llm", judging.url, "small", reply_format=form).decide(browse)
+    assert len(server.requests) == len(JUDGE_SAMPLING) and len(judging.requests) >= len(REPLY_FORMATS)
+    assert any("response_format" in request for request in judging.requests) and any("structured_outputs" in request for request in judging.requests)
+    for one in (server, judging):
+        for request, path in zip(one.requests, one.paths, strict=True): hold(request, path, Vllm)
 
 
 @pytest.mark.parametrize("path, request_", [
