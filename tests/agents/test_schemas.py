@@ -116,7 +116,7 @@ def test_every_request_of_the_judges():
     ("/v1/chat/completions", {"model": "m", "messages": [{"role": "tool", "content": "q"}]}),  # Of no call
     ("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "q"}], "temperature": "hot"}),
     ("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "q"}], "tools": [{"type": "function"}]}),
-    ("/v1/responses", {"model": "m", "input": [{"type": "function_call_output", "output": "q"}]}),
+    ("/v1/responses", {"model": "m", "input": [{"type": "function_call", "name": "search"}]}),
     ("/v1/responses", {"model": "m", "input": "q", "messages": []})])
 def test_the_check_finds_what_is_wrong(path, request_):
     with pytest.raises((pydantic.ValidationError, AssertionError)): hold(request_, path)
