@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SHOWN', 'Record', 'load_corpus', 'Index', 'Hits', 'build_index', 'open_index', 'Trajectories', 'Verdicts', 'Pairs',
-           'collect', 'judge', 'mine', 'Model', 'train', 'Scores', 'Comparisons', 'evaluate', 'compare']
+           'collect', 'judge', 'mine', 'Model', 'train', 'Scores', 'RetrieverScores', 'Comparisons', 'evaluate',
+           'compare']
 
 # %% ../nbs/api.ipynb #fbffeb34
 import functools, html, inspect, os
@@ -127,7 +128,7 @@ def _call(command, *positional, **options):
     signature = inspect.signature(command)
     bound = signature.bind(*map(_path, positional), **{name: _path(value) for name, value in options.items()})
     for name, value in bound.arguments.items():
-        if getattr(signature.parameters[name].annotation, "nargs", None) and isinstance(value, str): bound.arguments[name] = [value]
+        if getattr(signature.parameters[name].annotation, "nargs", None) == "+" and isinstance(value, str): bound.arguments[name] = [value]
     return command(*bound.args, **bound.kwargs)
 
 @delegates(indexes.index_command, but=["source"])
@@ -246,6 +247,20 @@ class Scores(Record):
             mean = estimate(values, share=METRICS[metric].unit == "share")
             yield {"metric": metric, "value": mean.value, "low": mean.low, "high": mean.high, "n": mean.n}
 
+@dataclass(frozen=True, repr=False)
+class RetrieverScores(Record):
+    "Retrievers compared on recorded trajectories; a row for each"
+    @property
+    def found(self)->dict:
+        "All of it: counts, intervals, novel recall by turn, paired comparisons"
+        return read_json(self.path)
+
+    def summary(self)->str: return f"{len(self.found['retrievers'])} retrievers, {self.found['counts']['searches']} searches"
+
+    def rows(self)->Iterator[dict]:
+        for row in self.found["retrievers"]:
+            yield {name: value["value"] if isinstance(value, dict) else value for name, value in row.items() if not isinstance(value, list)}
+
 @dataclass(frozen=True)
 class Comparisons:
     "Paired comparisons of two systems, one for each metric"
@@ -264,13 +279,16 @@ class Comparisons:
     def _repr_html_(self): return _as_html("<b>Comparison</b>", "system against base, 95% intervals", self.rows())
 
 # %% ../nbs/api.ipynb #a0781989
-@delegates(eval_command)
+@delegates(eval_command, but=["source"])
 def evaluate(
     trajectories, # A folder of trajectories, or a TREC run file
-    out, # Score file to write
+    out, # Score file to write; with `index` a JSON file
     **kwargs
-)->Scores:
-    "Score trajectories or a ranking, as `lrat eval` does"
+)->Scores|RetrieverScores:
+    "Score trajectories or a ranking, or with `index` compare retrievers on recorded trajectories, as `lrat eval` does"
+    if "index" in kwargs:
+        _call(eval_command, trajectories=trajectories, out=out, **kwargs)
+        return RetrieverScores(Path(out))
     _call(eval_command, trajectories, out=out, **kwargs)
     return Scores(Path(out))
 

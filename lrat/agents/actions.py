@@ -66,6 +66,7 @@ class Results:
     "What a search returned"
     results:tuple[Result,...] # Best first
     text:str
+    hidden:int=0 # Documents left out because earlier searches had shown them
 
 @dataclass(frozen=True)
 class Page:
@@ -115,7 +116,8 @@ class Budget:
     k:int=10 # Documents returned by one search
     snippet_tokens:int=64 # Tokens shown of each result
     browse_tokens:int=512 # Tokens shown of an opened document
+    hide_seen:bool=False # A search leaves out what earlier searches of the question have shown
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            if value < 1: raise LratError(f"the budget's {name} is {value}; it must be at least 1")
+            if name != "hide_seen" and value < 1: raise LratError(f"the budget's {name} is {value}; it must be at least 1")

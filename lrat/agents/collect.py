@@ -38,11 +38,12 @@ def collection_metadata(
     made = {"model": policy.name, "policy": policy.name, **policy.identity(), "rounds": budget.rounds, "k": budget.k,
             "snippet_max_tokens": budget.snippet_tokens, "browse_max_tokens": budget.browse_tokens, "tokenizer": tokenizer,
             "searcher_type": retriever.name, "index": identity, "code_version": code_version()}
+    if budget.hide_seen: made["hide_seen"] = True
     if form_of(retriever) != QUERY_FORMS["query"]: made["query_form"] = dataclasses.asdict(form_of(retriever))
     return json.loads(to_json(made)) # As it will be read back
 
 # %% ../../nbs/agents/10_collect.ipynb #645eb852
-FREE = {"code_version", "usage", "seconds"} # Metadata in which trajectories of one folder may differ
+FREE = {"code_version", "usage", "seconds", "hidden_results"} # Metadata in which trajectories of one folder may differ
 OUTAGE = 16 # Questions that fail in a row before a collection gives up
 
 def _finished(out, questions, settings):
@@ -159,6 +160,7 @@ def collect_command(
     k:int=None, # Documents returned by one search
     snippet_tokens:int=None, # Tokens shown of each document of a result list
     browse_tokens:int=None, # Tokens shown of an opened document
+    hide_seen:store_true=False, # A search leaves out what earlier searches of the question have shown, and shows the next best
     tokenizer:str="all-MiniLM-L6-v2", # Model whose tokenizer counts those tokens
     temperature:Param("Sampling temperature sent to the model; none leaves it out", number_or_none)=None,
     top_p:Param("Nucleus sampling threshold sent to the model; none leaves it out", number_or_none)=None,
@@ -179,5 +181,5 @@ def collect_command(
     policy = open_policy(agent, getattr(retriever, "corpus", None), AgentSettings(endpoint=endpoint), model, concurrency=concurrency,
                          preset=spend, prompt=prompt, thinking=thinking, models=models, wire=read_wire(leave_out, rename),
                          credentials=read_credentials(headers=headers) if headers else None)
-    budget = Budget(spend.evaluation_rounds if evaluation else spend.rounds, spend.k, spend.snippet_tokens, spend.browse_tokens)
+    budget = Budget(spend.evaluation_rounds if evaluation else spend.rounds, spend.k, spend.snippet_tokens, spend.browse_tokens, hide_seen)
     _report(collect(asked, retriever, policy, out, budget, tokenizer, batch_size, deadline), out)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from .actions import BrowseCall, Budget, Observation, Page, Refusal, Result, Results, SearchCall
 from ..core.settings import InputError
 from ..retrieval.query_forms import form_of
+from ..retrieval.unseen import Unseen, search_unseen
 from ..trajectories.trajectory import format_document, format_results
 
 # %% ../../nbs/agents/environment.ipynb #6928d3f9
@@ -27,12 +28,18 @@ class SearchEnvironment:
     def search(self,
         queries:list[str], # Of different questions
         asked:list[str]|None=None, # What the retriever is asked for each; None is the queries themselves
+        returned:list[set[str]]|None=None, # For each, the documents that its question's searches returned; None where there are none
     )->list[Results]:
-        "Search all queries together"
-        found = self.retriever.search_batch(asked or queries, self.budget.k)
-        lists = [tuple(self._result(hit.docid) for hit in hits) for hits in found]
+        "Search all queries together; with `hide_seen`, each shows what was not returned before"
+        found = self._find(asked or queries, returned or [set()] * len(queries))
+        lists = [tuple(self._result(hit.docid) for hit in one.hits) for one in found]
         if queries: self.worked = (asked or queries)[-1]
-        return [Results(results, format_results(results, query)) for query, results in zip(queries, lists, strict=True)]
+        return [Results(results, format_results(results, query, one.hidden), one.hidden)
+                for query, results, one in zip(queries, lists, found, strict=True)]
+
+    def _find(self, queries, returned):
+        if self.budget.hide_seen: return search_unseen(self.retriever.search_batch, queries, returned, self.budget.k)
+        return [Unseen(tuple(hits), 0) for hits in self.retriever.search_batch(queries, self.budget.k)]
 
     def open(self,
         docid:str, # A document that this question's searches returned
@@ -73,8 +80,8 @@ def _open(environment, action, returned):
 def _one_by_one(environment, searches):
     "An observation for each search of a batch that failed"
     found = []
-    for search in searches:
-        try: found += environment.search([search.query], [search.asked or search.query])
+    for search, returned in searches:
+        try: found += environment.search([search.query], [search.asked or search.query], [returned])
         except Exception as error: found.append(Outage(_why(error)))
     if all(isinstance(one, Outage) for one in found) and not _works(environment): return found
     return [Refusal(f"Error: the search failed ({one.text}); write another query.") if isinstance(one, Outage) else one for one in found]
@@ -84,8 +91,9 @@ def carry_out(
     wanted:list[tuple[SearchCall|BrowseCall, set[str]]], # Actions, each with the documents that its question's searches returned
 )->list[Observation|Outage]: # One for each action, in order
     "The observation of each action; all searches go to the retriever as one batch"
-    searches = [action for action, _ in wanted if isinstance(action, SearchCall)]
-    try: found = environment.search([s.query for s in searches], [s.asked or s.query for s in searches]) if searches else []
+    searches = [(action, returned) for action, returned in wanted if isinstance(action, SearchCall)]
+    queries, asked = [s.query for s, _ in searches], [s.asked or s.query for s, _ in searches]
+    try: found = environment.search(queries, asked, [returned for _, returned in searches]) if searches else []
     except Exception: found = _one_by_one(environment, searches)
     found = iter(found)
     return [next(found) if isinstance(action, SearchCall) else _open(environment, action, returned) for action, returned in wanted]

@@ -32,6 +32,7 @@ class _Live:
     attempted:Counter=field(default_factory=Counter)
     succeeded:Counter=field(default_factory=Counter)
     returned:set[str]=field(default_factory=set) # Documents that any search of this question returned
+    hidden:list[int]=field(default_factory=list) # For each search that succeeded, the documents left out because they were shown before
     queries:list[str]=field(default_factory=list) # Searched so far
     status:str=""
 
@@ -47,7 +48,9 @@ class _Live:
         self.observation = observation
         self.attempted[tool] += 1
         if not isinstance(observation, Refusal): self.succeeded[tool] += 1
-        if isinstance(observation, Results): self.returned.update(r.docid for r in observation.results)
+        if isinstance(observation, Results):
+            self.returned.update(r.docid for r in observation.results)
+            self.hidden.append(observation.hidden)
         self.steps.append(Step("tool_call", tool_name, arguments, observation.text))
 
     def stop(self, action, spent):
@@ -178,10 +181,11 @@ def run_agents(
     waits = inspect.iscoroutinefunction(policy.act) or policy.concurrency > 1
     if waits: ended = _concurrently(questions, policy, environment, batch_size, deadline)
     else: ended = _in_lockstep(questions, policy, environment, batch_size)
-    with contextlib.closing(ended): yield from (_as_trajectory(one, policy, metadata or {}) for one in ended)
+    with contextlib.closing(ended): yield from (_as_trajectory(one, policy, metadata or {}, budget.hide_seen) for one in ended)
 
-def _as_trajectory(one, policy, metadata):
+def _as_trajectory(one, policy, metadata, hide_seen):
     question = one.question
+    if hide_seen: metadata = {**metadata, "hidden_results": one.hidden}
     return Trajectory(query_id=question.query_id, query=question.text, answer=question.answer, status=one.status, steps=one.steps,
                       metadata={**metadata, **policy.usage(one.state)}, tool_call_counts=_sorted(one.succeeded),
                       tool_call_counts_all=_sorted(one.attempted), retrieved_docids=sorted(one.returned))

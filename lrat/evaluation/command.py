@@ -18,6 +18,7 @@ from ..core.files import need, output_lock, read_jsonl, write_json, write_jsonl
 from ..core.settings import InputError, LratError
 from ..data.questions import read_qrels, read_questions, read_trec_run
 from .browsecomp import browsecomp_summary, calibration_error, iterate_browsecomp, read_confidence, write_browsecomp
+from .retrievers import compare_retrievers, report_retrievers
 from .scores import METRICS, ScoreTable, score_rankings, score_trajectories
 from .statistics import Comparison, compare, estimate, questions_needed
 from ..judging.answers import JUDGE_SAMPLING, AnswerJudge, answer_is_correct, answer_prompt, judge_answers, read_answer_verdicts
@@ -135,6 +136,17 @@ def _score_ranking(run, qrels, out, resamples, seed):
     if out: write_scores(out, table)
     for line in describe_scores(table, resamples, seed): print(line)
 
+def _without_agent(source, trajectories, index, qrels, verdicts, k, figure, mteb, model, out, resamples, seed):
+    "Retrievers on recorded trajectories, or a model on tasks of MTEB"
+    if source or (mteb and (trajectories or index)): raise LratError("name one thing to evaluate: trajectories or a ranking, or --trajectories with --index, or --mteb")
+    if mteb:
+        from lrat.evaluation.mteb_tasks import report_mteb # It writes score files, so it imports this module
+        return report_mteb(model, mteb, out, resamples, seed)
+    if not (trajectories and index and qrels):
+        lacking = [option for option, value in (("--trajectories FOLDER", trajectories), ("--index INDEX", index), ("--qrels FILE", qrels)) if not value]
+        raise LratError(f"retrievers are compared on recorded trajectories; give {' and '.join(lacking)} as well")
+    report_retrievers(compare_retrievers(trajectories, index, qrels, verdicts, k, resamples, seed), out, figure)
+
 def _score_folder(trajectories, questions, qrels, judge, verdicts, errors):
     "Scores of the trajectories, with what could not be done noted in `errors`"
     asked, correct = read_questions(questions), answer_is_correct
@@ -143,34 +155,9 @@ def _score_folder(trajectories, questions, qrels, judge, verdicts, errors):
     judged = _attempt(errors, read_qrels, qrels) if qrels else None
     return with_confidence(score_trajectories(iterate_browsecomp(trajectories), asked, judged, correct), iterate_browsecomp(trajectories))
 
-# %% ../../nbs/evaluation/command.ipynb #9ed1bb59
-def eval_command(
-    trajectories:str, # Folder of trajectories, a .jsonl of BrowseComp-Plus, or a TREC run file
-    questions:str=None, # TSV of the questions asked, with their answers; needed to score trajectories
-    qrels:str=None, # TREC judgements: the evidence documents of the questions, or the relevant documents of a ranking
-    out:str=None, # Score file to write: JSON lines, one for each question
-    answer_judge:Param("Who says that an answer is right: " + "; ".join(f"{name}: {what}" for name, what in ANSWER_JUDGES.items()), str)="rule",
-    model:str="", # The model's name behind --endpoint
-    models:str="", # File of models by name, of which --model is one; in place of --endpoint
-    endpoint:str="", # URL of an OpenAI-compatible server
-    sampling:Param(f"Sampling of the model: {' or '.join(JUDGE_SAMPLING)}", str)="lrat",
-    leave_out:Param("Fields of a request that the server does not take", str, nargs="+")=None,
-    rename:Param("Fields that the server knows by another name, such as max_tokens=max_completion_tokens", str, nargs="+")=None,
-    headers:str="", # File of headers and query parameters that the server wants, one a line: 'Name: value' or '?name=value'
-    prompt:str="answer_judge", # A prompt of the package, or a text file
-    verdicts:str=None, # Verdicts on the answers, by which they are scored; the model's are written there (default OUT.verdicts.jsonl)
-    concurrency:int=8, # Requests sent to the model concurrently
-    leaderboard:str=None, # JSON to write: the summary for the leaderboard of BrowseComp-Plus
-    browsecomp:str=None, # Write the trajectories for the script of BrowseComp-Plus: a folder, or an encrypted .jsonl
-    resamples:int=10_000, # Bootstrap resamples of the intervals
-    seed:int=2025, # Seed of the intervals
-):
-    "Score trajectories (success, steps, evidence recall, calibration) or a TREC run file (recall, MRR, nDCG)"
-    if Path(trajectories).is_file() and Path(trajectories).suffix != ".jsonl": return _score_ranking(trajectories, qrels, out, resamples, seed)
-    if browsecomp: print(f"{browsecomp}: {write_browsecomp(iterate_browsecomp(trajectories), browsecomp)} trajectories")
-    if browsecomp and not questions: return
-    if not questions: raise LratError(f"{trajectories}: give --questions FILE; the questions asked are the denominator")
-    judge, errors = _answer_judge(answer_judge, endpoint, model, sampling, prompt, concurrency, leave_out, rename, headers, models), []
+def _score_and_report(trajectories, questions, qrels, out, judge, verdicts, leaderboard, resamples, seed):
+    "Score a folder of trajectories; what could be done is written and printed before an error is raised"
+    errors = []
     if judge and not (out or verdicts): raise LratError("--answer_judge model needs --out or --verdicts FILE; the model's verdicts are kept")
     if judge: verdicts = verdicts or f"{out}.verdicts.jsonl"
     with output_lock(out or verdicts, "evaluation") if judge or out else nullcontext():
@@ -182,6 +169,43 @@ def eval_command(
         print(f"{trajectories}: {table.not_asked} trajectories ask other questions than {questions} (first: {table.stranger}) and were left out; "
               "keep the trajectories of each benchmark in a folder of their own", file=sys.stderr)
     _end(errors, f"what could be scored is {f'in {out}' if out else 'above'}")
+
+# %% ../../nbs/evaluation/command.ipynb #9ed1bb59
+def eval_command(
+    source:Param("Folder of trajectories, a .jsonl of BrowseComp-Plus, or a TREC run file", str, opt=False, nargs="?")=None,
+    questions:str=None, # TSV of the questions asked, with their answers; needed to score trajectories
+    qrels:str=None, # TREC judgements: the evidence documents of the questions, or the relevant documents of a ranking
+    out:str=None, # Score file to write: JSON lines, one for each question; with --trajectories a JSON file, with --mteb a folder
+    trajectories:str=None, # Folder of recorded trajectories on which the retrievers of --index are compared
+    index:Param("Folders made by lrat index, the base first", str, nargs="+")=None,
+    k:int=10, # With --trajectories: results of a search that count
+    figure:str=None, # With --trajectories: picture to write, .png, .svg or .pdf
+    mteb:str=None, # Tasks or benchmarks of MTEB on which --model is evaluated, with commas between
+    answer_judge:Param("Who says that an answer is right: " + "; ".join(f"{name}: {what}" for name, what in ANSWER_JUDGES.items()), str)="rule",
+    model:str="", # The model's name behind --endpoint; with --mteb the encoder, a folder or a name
+    models:str="", # File of models by name, of which --model is one; in place of --endpoint
+    endpoint:str="", # URL of an OpenAI-compatible server
+    sampling:Param(f"Sampling of the model: {' or '.join(JUDGE_SAMPLING)}", str)="lrat",
+    leave_out:Param("Fields of a request that the server does not take", str, nargs="+")=None,
+    rename:Param("Fields that the server knows by another name, such as max_tokens=max_completion_tokens", str, nargs="+")=None,
+    headers:str="", # File of headers and query parameters that the server wants, one a line: 'Name: value' or '?name=value'
+    prompt:str="answer_judge", # A prompt of the package, or a text file
+    verdicts:str=None, # Verdicts on the answers, by which they are scored; the model's are written there (default OUT.verdicts.jsonl). With --trajectories those of lrat judge
+    concurrency:int=8, # Requests sent to the model concurrently
+    leaderboard:str=None, # JSON to write: the summary for the leaderboard of BrowseComp-Plus
+    browsecomp:str=None, # Write the trajectories for the script of BrowseComp-Plus: a folder, or an encrypted .jsonl
+    resamples:int=10_000, # Bootstrap resamples of the intervals
+    seed:int=2025, # Seed of the intervals
+):
+    "Score trajectories (success, steps, evidence recall, calibration) or a TREC run file (recall, MRR, nDCG), compare retrievers, or evaluate a model on MTEB"
+    if trajectories or index or mteb: return _without_agent(source, trajectories, index, qrels, verdicts, k, figure, mteb, model, out, resamples, seed)
+    if not source: raise LratError("name a folder of trajectories or a TREC run file; lrat eval --help lists what else is evaluated")
+    if Path(source).is_file() and Path(source).suffix != ".jsonl": return _score_ranking(source, qrels, out, resamples, seed)
+    if browsecomp: print(f"{browsecomp}: {write_browsecomp(iterate_browsecomp(source), browsecomp)} trajectories")
+    if browsecomp and not questions: return
+    if not questions: raise LratError(f"{source}: give --questions FILE; the questions asked are the denominator")
+    judge = _answer_judge(answer_judge, endpoint, model, sampling, prompt, concurrency, leave_out, rename, headers, models)
+    _score_and_report(source, questions, qrels, out, judge, verdicts, leaderboard, resamples, seed)
 
 # %% ../../nbs/evaluation/command.ipynb #856a564a
 def _only(table, query_ids):

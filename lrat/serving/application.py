@@ -87,6 +87,7 @@ async def run_server(
         while True:
             await asyncio.sleep(min(60, service.limits.idle_seconds / 2))
             if service.recorder: service.recorder.end_silent(service.limits.idle_seconds)
+            if service.shown: service.shown.forget_silent(service.limits.idle_seconds)
     sweeping = asyncio.create_task(sweep())
     try:
         with short_pauses(): await server.serve(sockets=[listening])

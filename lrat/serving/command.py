@@ -9,7 +9,7 @@ __all__ = ['PROTOCOLS', 'Protocol', 'find_protocol', 'make_service', 'index_fact
 import asyncio, signal, sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from fastcore.script import Param
+from fastcore.script import Param, store_true
 from ..core.settings import LratError, code_version
 from ..retrieval.index import open_index
 from ..retrieval.retriever import load_tokenizer
@@ -51,6 +51,7 @@ def make_service(
     browse_tokens:int=512, # Over MCP: tokens shown of an opened document
     tokenizer:str="all-MiniLM-L6-v2", # Counts those tokens
     limits:Limits=Limits(), # What one client may ask
+    hide_seen:bool=False, # A search leaves out what earlier searches of its session have shown
 )->Service:
     "A service over an index; raises `LratError` for what cannot be served"
     find_protocol(protocol)
@@ -61,13 +62,15 @@ def make_service(
     load_tokenizer(tokenizer)
     made = {"k": k, "snippet_max_tokens": snippet_tokens, "browse_max_tokens": browse_tokens, "tokenizer": tokenizer, "protocol": protocol,
             "searcher_type": retriever.name, "index": getattr(retriever, "identity", dict)(), "code_version": code_version()}
+    if hide_seen: made["hide_seen"] = True
     recorder = SessionRecorder(record, made) if record else None
-    return Service(retriever, k, snippet_tokens, browse_tokens, tokenizer, limits, recorder)
+    return Service(retriever, k, snippet_tokens, browse_tokens, tokenizer, limits, recorder, hide_seen)
 
 def index_facts(service:Service)->dict:
     "What `/health` says of the index"
     corpus, facts = getattr(service.retriever, "corpus", None), {"index": service.retriever.name}
-    return facts | ({"documents": len(corpus)} if corpus is not None else {}) | {"recording": service.recorder is not None}
+    return facts | ({"documents": len(corpus)} if corpus is not None else {}) | {"recording": service.recorder is not None} | (
+        {"hide_seen": True} if service.shown else {})
 
 # %% ../../nbs/serving/command.ipynb #3dd82848
 def serve_command(
@@ -80,6 +83,7 @@ def serve_command(
     k:Param("Documents of a search that does not say how many", int)=10,
     snippet_tokens:Param("Over MCP: tokens shown of each document of a search", int)=64,
     browse_tokens:Param("Over MCP: tokens shown of an opened document", int)=512,
+    hide_seen:Param("A search leaves out what earlier searches of its session have shown, and shows the next best; the client must name its session", store_true)=False,
     tokenizer:Param("Model whose tokenizer counts those tokens", str)="all-MiniLM-L6-v2",
     max_k:Param("Most documents of one search", int)=100,
     max_queries:Param("Most queries of one request", int)=4096,
@@ -91,7 +95,7 @@ def serve_command(
     way = find_protocol(protocol)
     limits = Limits(max_bytes=max_bytes, max_k=max_k, max_queries=max_queries, per_second=per_second, burst=2 * per_second, idle_seconds=60 * idle_minutes)
     token = read_token(host, token_file) if way.application else ""
-    service = make_service(index, protocol, record, k, snippet_tokens, browse_tokens, tokenizer, limits)
+    service = make_service(index, protocol, record, k, snippet_tokens, browse_tokens, tokenizer, limits, hide_seen)
     if way.application: _serve_http(way, service, index, host, port, token)
     else: asyncio.run(run_stdio(service))
     if recorder := service.recorder:

@@ -31,20 +31,20 @@ def _for_each(body, name, count):
 def _shown(document): return {"id": document.docid, "contents": document.text}
 
 async def _searched(service, caller, query, n, k):
-    "What one query finds, or the refusal; either is recorded"
+    "What one query finds and how many documents are hidden, or the refusal; either is recorded"
     try: text = check_query(query, service.limits, f"queries[{n}]")
     except RequestRefused as refusal:
         service.record(caller, "search", {"query": _as_text(query)}, f"Error: {refusal}", succeeded=False)
         return refusal
-    try: hits = await service.search(text, k)
+    try: hits, hidden = await service.search_for(caller, text, k)
     except Exception as error:
         if not isinstance(error, RequestRefused): logging.getLogger("lrat").exception("a query could not be searched")
         refusal = error if isinstance(error, RequestRefused) else RequestRefused(500, "the server failed on this query; its own output says why")
         service.record(caller, "search", {"query": text}, f"Error: {refusal}", succeeded=False)
         return refusal
     shown = [{"docid": hit.docid, "score": hit.score, "snippet": document.text} for hit, document in hits] if service.recorder else []
-    service.record(caller, "search", {"query": text, **({"not_run": query[1:]} if isinstance(query, list) and query[1:] else {})}, to_json(shown), [hit.docid for hit, _ in hits])
-    return hits
+    service.record(caller, "search", {"query": text, **({"not_run": query[1:]} if isinstance(query, list) and query[1:] else {})}, to_json(shown), [hit.docid for hit, _ in hits], hidden=hidden)
+    return hits, hidden
 
 def _as_text(value):
     "A refused value as it can be recorded"
@@ -64,9 +64,10 @@ async def retrieve(request, service:Service):
     found = await asyncio.gather(*(_searched(service, caller, query, n, k) for n, (caller, query) in enumerate(zip(callers, queries))))
     if found and all(isinstance(hits, RequestRefused) and hits.status >= 500 for hits in found): raise found[0]
     refused = [{"query": n, "error": str(hits)} for n, hits in enumerate(found) if isinstance(hits, RequestRefused)]
-    lists = [[] if isinstance(hits, RequestRefused) else hits for hits in found]
+    lists = [([], 0) if isinstance(hits, RequestRefused) else hits for hits in found]
+    more = ({"hidden": [hidden for _, hidden in lists]} if service.shown else {}) | ({"refused": refused} if refused else {})
     return json_response(200, {"result": [[{"document": _shown(document), "score": hit.score} if scored else _shown(document)
-                                           for hit, document in hits] for hits in lists], **({"refused": refused} if refused else {})})
+                                           for hit, document in hits] for hits, _ in lists], **more})
 
 # %% ../../nbs/serving/http.ipynb #d9eae88b
 async def open_document(request, service:Service):
@@ -86,8 +87,10 @@ async def finish(request, service:Service):
     body = await _read_object(request)
     caller = caller_of(request, service.limits, body.get("session"), reasoning=body.get("reasoning"))
     said = check_note(body.get("answer"), service.limits, "answer")
+    status = "completed" if said else "ended"
+    run = service.end_session(caller.key, status, said, caller.reasoning)
+    if not service.recorder and service.shown: return json_response(200, {"status": status})
     if not service.recorder: raise RequestRefused(404, "nothing is recorded here; start the server with --record DIR")
-    run = service.recorder.end(caller.key, "completed" if said else "ended", said, caller.reasoning)
     if run is None: raise RequestRefused(404, "there is no such session, or it has ended; name it in the field session")
     return json_response(200, {"query_id": run.query_id, "status": run.status})
 

@@ -20,15 +20,15 @@ from .service import PROTOCOL_SESSION, Caller, Service, caller_of
 from ..trajectories.trajectory import BROWSE_TOOLS, DIALECTS, SEARCH_TOOLS, format_document, format_results
 
 # %% ../../nbs/serving/mcp.ipynb #a3b674c5
-async def _search(service, query, k):
+async def _search(service, caller, query, k):
     query = check_query(query, service.limits)
-    found = await service.search(query, check_k(k, service.limits, service.k))
+    found, hidden = await service.search_for(caller, query, check_k(k, service.limits, service.k))
     rows = [SimpleNamespace(docid=hit.docid, title=document.title, snippet=service.snippet(document.text)) for hit, document in found]
-    return format_results(rows, query), [hit.docid for hit, _ in found], {"query": query}
+    return format_results(rows, query, hidden or 0), [hit.docid for hit, _ in found], {"query": query}, hidden
 
 async def _document(service, docid):
     document = await service.document(check_query(docid, service.limits, "docid"))
-    return format_document(document.docid, service.page(document.text)), (), {"docid": document.docid}
+    return format_document(document.docid, service.page(document.text)), (), {"docid": document.docid}, None
 
 # %% ../../nbs/serving/mcp.ipynb #d4736254
 def mcp_caller(
@@ -70,10 +70,10 @@ def _refused(service, caller, tool, arguments, text):
 
 async def _answered(service, caller, tool, arguments, work):
     "The text that `work` gives, or a refusal as the SDK's error result; either is recorded"
-    try: text, docids, used = await work
+    try: text, docids, used, hidden = await work
     except RequestRefused as refusal: return _refused(service, caller, tool, arguments, refusal)
     left = list(_UNUSED.get())
-    service.record(caller, tool, {**used, **({"not_run": left} if left else {})}, text, docids)
+    service.record(caller, tool, {**used, **({"not_run": left} if left else {})}, text, docids, hidden=hidden)
     return text
 
 def _server_class(service):
@@ -98,11 +98,13 @@ def make_mcp_server(service:Service):
     Server, Context = _server_class(service)
     server = Server("lrat", instructions="Search documents, then open those that seem to help.", log_level="CRITICAL")
     async def search(context:Context, query:str, k:int=service.k)->str:
-        return await _answered(service, mcp_caller(context, service), "search", {"query": query}, _search(service, query, k))
+        caller = mcp_caller(context, service)
+        return await _answered(service, caller, "search", {"query": query}, _search(service, caller, query, k))
     async def get_document(context:Context, docid:str)->str:
         return await _answered(service, mcp_caller(context, service), "get_document", {"docid": docid}, _document(service, docid))
     async def recorded_search(context:Context, query:str, k:int=service.k, reasoning:str="", question:str="")->str:
-        return await _answered(service, mcp_caller(context, service, question, reasoning), "search", {"query": query}, _search(service, query, k))
+        caller = mcp_caller(context, service, question, reasoning)
+        return await _answered(service, caller, "search", {"query": query}, _search(service, caller, query, k))
     async def recorded_document(context:Context, docid:str, reasoning:str="")->str:
         return await _answered(service, mcp_caller(context, service, None, reasoning), "get_document", {"docid": docid}, _document(service, docid))
     thoughts = " Say in `reasoning` what you think so far and why you make this call." if service.recorder else ""
@@ -119,9 +121,9 @@ class _Endpoint:
     service:Service
     async def __call__(self, scope, receive, send):
         await self.app(scope, receive, send)
-        if scope["method"] == "DELETE" and self.service.recorder:
+        if scope["method"] == "DELETE":
             named = dict(scope["headers"]).get(PROTOCOL_SESSION.encode(), b"").decode("latin-1")
-            self.service.recorder.end(SessionKey("protocol", named), "ended")
+            self.service.end_session(SessionKey("protocol", named), "ended")
 
 def mcp_application(
     service:Service, # What is searched and recorded

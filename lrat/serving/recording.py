@@ -50,7 +50,8 @@ def read_journal(
     attempted, succeeded = Counter(c["tool"] for c in calls), Counter(c["tool"] for c in calls if c["succeeded"])
     model = next((c["client"] for c in calls if c["client"]), "unknown")
     return Trajectory(query_id=begun["query_id"], query=next((c["question"] for c in calls if c["question"]), None), status=status,
-                      steps=[step for row in [*calls, last] for step in _steps(row)], metadata={"model": model, **begun["metadata"], **({"damaged_lines": damaged} if damaged else {})},
+                      steps=[step for row in [*calls, last] for step in _steps(row)],
+                      metadata={"model": model, **begun["metadata"], **({"damaged_lines": damaged} if damaged else {}), **_hidden(calls)},
                       tool_call_counts=dict(sorted(succeeded.items())), tool_call_counts_all=dict(sorted(attempted.items())),
                       retrieved_docids=sorted({docid for c in calls for docid in c["docids"]}))
 
@@ -61,6 +62,11 @@ def _holds(row, kinds): return all(isinstance(row.get(name), kind) for name, kin
 def _read_row(line, journal):
     try: return parse_object(line, str(journal))
     except LratError: return {}
+
+def _hidden(calls):
+    "How many documents each search left out, where the server hides what it showed before"
+    counts = [call["hidden"] for call in calls if isinstance(call.get("hidden"), int)]
+    return {"hidden_results": counts} if counts else {}
 
 def _steps(row):
     if row.get("reasoning"): yield Step("reasoning", None, None, row["reasoning"])
@@ -169,6 +175,7 @@ def call(self:SessionRecorder,
     question:str="", # What the session is about; the first that is given counts
     client:str="", # What the client calls itself
     connection:str="", # Which connection it came over
+    hidden:int|None=None, # Documents left out because the session was shown them before; None where nothing is hidden
 ):
     "Append one call to the session's journal; raises `LratError` where it cannot be written"
     if key not in self._sessions:
@@ -177,7 +184,7 @@ def call(self:SessionRecorder,
     session = self._sessions[key]
     session.last = self.clock()
     append_to_journal(session.journal, {"tool": tool, "arguments": arguments, "output": output, "docids": list(docids), "succeeded": succeeded,
-                                        "reasoning": reasoning, "question": question, "client": client})
+                                        "reasoning": reasoning, "question": question, "client": client, **({} if hidden is None else {"hidden": hidden})})
     if connection in self._connections: session.connections.add(connection)
     elif key.kind == "connection": self.end(key, "disconnected") # It broke while the call was carried out
 

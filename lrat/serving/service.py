@@ -18,8 +18,10 @@ from ..core.cli import require
 from ..core.settings import InputError, LratError
 from ..data.corpus import Document
 from ..retrieval.retriever import Hit, Retriever, snippet
+from ..retrieval.unseen import leave_out_seen, next_depth
 from .limits import Limits, RateLimit, RequestRefused, check_note
 from .recording import SessionKey, SessionRecorder
+from .shown import ShownDocuments
 
 # %% ../../nbs/serving/service.ipynb #671e624a
 class BatchedSearch:
@@ -108,6 +110,8 @@ class ServerMetrics:
                                             buckets=(1, 2, 4, 8, 16, 32, 64))
         self.sessions = prometheus.Gauge("lrat_recorded_sessions", "Recorded sessions by how they ended, or open", ("status",), registry=self.registry)
         self.without_question = prometheus.Gauge("lrat_sessions_without_question", "Recorded sessions whose question is unknown", registry=self.registry)
+        self.hidden = prometheus.Counter("lrat_hidden_documents", "Documents left out because their session was shown them before", registry=self.registry)
+        self.forgotten = prometheus.Gauge("lrat_sessions_forgotten", "Sessions whose shown documents were forgotten for want of memory", registry=self.registry)
 
     def text(self)->bytes:
         "All of them, in the text format of Prometheus"
@@ -124,7 +128,9 @@ class Service:
         tokenizer:str="all-MiniLM-L6-v2", # Counts them
         limits:Limits=Limits(),
         recorder:SessionRecorder|None=None, # Records sessions; None records nothing
+        hide_seen:bool=False, # A search leaves out what earlier searches of its session have shown
     ):
+        self.shown = ShownDocuments() if hide_seen else None
         self.retriever, self.k, self.limits, self.recorder, self.measurements = retriever, k, limits, recorder, ServerMetrics()
         self.rate, self._documents = RateLimit(limits), ThreadPoolExecutor(1, "documents")
         self._searches = BatchedSearch(self._search_batch, max_waiting=limits.max_waiting, seen=self.measurements.batches.observe)
@@ -158,11 +164,17 @@ class Service:
 
 # %% ../../nbs/serving/service.ipynb #d7ade156
 @patch
-def record(self:Service, caller:Caller, tool:str, arguments:dict, output:str, docids=(), succeeded:bool=True):
+def record(self:Service, caller:Caller, tool:str, arguments:dict, output:str, docids=(), succeeded:bool=True, hidden:int|None=None):
     "Record a call, if this service records"
     if self.recorder:
         self.recorder.call(caller.key, tool, arguments, output, tuple(docids), succeeded, caller.reasoning, caller.question,
-                           caller.client, caller.connection)
+                           caller.client, caller.connection, hidden)
+
+@patch
+def end_session(self:Service, key:SessionKey, status:str, answer:str="", reasoning:str=""):
+    "A session has ended; the trajectory, where one was recorded"
+    if self.shown: self.shown.forget(key)
+    return self.recorder.end(key, status, answer, reasoning) if self.recorder else None
 
 @patch
 def metrics(self:Service)->bytes:
@@ -170,6 +182,7 @@ def metrics(self:Service)->bytes:
     if self.recorder:
         for status, count in {**self.recorder.written, "open": self.recorder.open_sessions}.items(): self.measurements.sessions.labels(status).set(count)
         self.measurements.without_question.set(self.recorder.without_question)
+    if self.shown: self.measurements.forgotten.set(self.shown.forgotten)
     return self.measurements.text()
 
 @patch
@@ -178,3 +191,19 @@ def close(self:Service, status:str="server stopped"):
     if self.recorder: self.recorder.close(status)
     self._searches.close()
     self._documents.shutdown(wait=False)
+
+# %% ../../nbs/serving/service.ipynb #f2d6e290
+@patch
+async def search_for(self:Service, caller:Caller, query:str, k:int)->tuple[list[tuple[Hit, Document]], int|None]:
+    "The k best documents with their texts, and how many the session was shown before and were left out; None where nothing is hidden"
+    if not self.shown: return await self.search(query, k), None
+    async with self.shown.turn(caller.key) as seen:
+        depth = k
+        while depth:
+            found = await self.search(query, depth)
+            new = leave_out_seen([hit for hit, _ in found], seen, k)
+            depth = next_depth(new, len(found), depth, k)
+        seen.update(hit.docid for hit in new.hits)
+    self.measurements.hidden.inc(new.hidden)
+    documents = {hit.docid: document for hit, document in found}
+    return [(hit, documents[hit.docid]) for hit in new.hits], new.hidden

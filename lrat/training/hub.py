@@ -11,32 +11,37 @@ from ..core.settings import LratError
 from ..core.cli import require
 from fastcore.script import Param
 from ..evaluation.command import describe_scores, read_scores
+from ..evaluation.mteb_tasks import mteb_section
 from .export import model_card
 from .fuse_indexes import fusion_card
 from ..core.files import open_atomic, read_json
 
 # %% ../../nbs/training/hub.ipynb #88adcbfb
 def scores_section(
-    scores:list[str|Path], # Score files of `lrat eval`
+    scores:list[str|Path], # Score files of `lrat eval`, or folders of `lrat eval --mteb`
     seed:int=2025, # Seed of the intervals
+    base:str|Path="", # Folder of `lrat eval --mteb` for the base model: those tasks show before and after
 )->str: # Markdown
     "Each file's metrics with their 95% intervals; raises `InputError` for a file that holds no scores"
-    parts = []
+    parts, folders = [], [path for path in scores if Path(path).is_dir()]
+    if base and len(folders) != 1: raise LratError(f"--base {base}: needs the one folder of lrat eval --mteb that it is compared with, and {len(folders)} are named")
     for path in scores:
+        if path in folders: parts.append(f"**{Path(path).name}**, tasks of mteb:\n\n{mteb_section(path, base or None, seed)}"); continue
         said, *lines = describe_scores(read_scores(path), seed=seed)
         parts.append("\n".join([f"**{Path(path).stem}**: {said}", "", *(f"- {line}" for line in lines)]))
     return "\n\n".join([*parts, "In brackets are 95% intervals over the questions."])
 
 def card_with_scores(
     model:str|Path, # A trained model's folder
-    scores:list[str|Path], # Score files of `lrat eval`
+    scores:list[str|Path], # Score files of `lrat eval`, or folders of `lrat eval --mteb`
     seed:int=2025, # Seed of the intervals
+    base:str|Path="", # Folder of `lrat eval --mteb` for the base model
 ):
     "Write the model's card anew, with its scores"
     model = Path(model)
     if not (model/"training.json").is_file(): raise LratError(f"{model}: holds no trained model (training.json is missing)")
     record = read_json(model/"training.json")
-    card = (fusion_card if record.get("kind") == "fusion" else model_card)(record, scores_section(scores, seed))
+    card = (fusion_card if record.get("kind") == "fusion" else model_card)(record, scores_section(scores, seed, base))
     with open_atomic(model/"README.md") as file: file.write(card)
 
 # %% ../../nbs/training/hub.ipynb #97d1e7bd
@@ -60,11 +65,12 @@ def push_to_hub(
 # %% ../../nbs/training/hub.ipynb #63c00236
 def card_command(
     model:str, # Folder that lrat train or lrat average made
-    scores:Param("Score files of lrat eval", str, nargs="+"),
+    scores:Param("Score files of lrat eval, or a folder of lrat eval --mteb", str, nargs="+"),
     seed:int=2025, # Of the intervals
+    base:str="", # Folder of lrat eval --mteb for the base model; the card then shows its tasks before and after
     push_to:str="", # Send the model to this repository of a model hub, owner/name
 ):
     "Write measured scores with their intervals on a model's card"
-    card_with_scores(model, scores, seed)
+    card_with_scores(model, scores, seed, base)
     print(f"{Path(model)/'README.md'}: scores of {len(scores)} files")
     if push_to: print(f"sent to {push_to_hub(model, push_to)}")

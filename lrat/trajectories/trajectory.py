@@ -104,10 +104,12 @@ def _docids_in_rows(rows):
 def format_results(
     results:Iterable, # Records with docid, title and snippet, best first
     query:str, # What the agent searched for
+    hidden:int=0, # Documents left out because earlier searches had shown them
 )->str:
     "The text that our agents are shown for a search"
     blocks = [f"DocID:{r.docid}\n[{r.title}]\n{r.snippet}" for r in results]
-    return "\n\n".join([f"A search for {query!r} found {len(blocks)} results:", *blocks])
+    left_out = f" ({hidden} that earlier searches showed are left out)" if hidden else ""
+    return "\n\n".join([f"A search for {query!r} found {len(blocks)} results{left_out}:", *blocks])
 
 def format_document(
     docid:str, # Which document

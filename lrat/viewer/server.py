@@ -44,7 +44,7 @@ class Listing:
 
 class ViewerService:
     "Folders to look at, with what the guard of a server needs"
-    recorder = None # Nothing is recorded here
+    recorder = shown = None # Nothing is recorded here, and no search is answered
     def __init__(self, folders:list[TrajectoryFolder], limits:Limits=Limits()):
         self.folders, self.limits, self.rate, self.measurements = folders, limits, RateLimit(limits), ServerMetrics()
         self.listings = list(map(Listing, folders))
