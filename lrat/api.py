@@ -75,6 +75,9 @@ def _repr_html_(self:Corpus):
 @dataclass(frozen=True, repr=False)
 class Index(Record):
     "An index on disk; searching opens it with the model that built it"
+    rerank:str="" # A model that orders the results; empty for none
+    depth:int|None=None # Documents that it orders
+
     def summary(self)->str:
         about = read_json(self.path/"index.json")
         return f"{about['kind']} index of {about['documents']} documents"
@@ -82,14 +85,15 @@ class Index(Record):
     @property
     def retriever(self)->Retriever:
         "The opened index"
-        return _opened(self.path.resolve(), os.stat(self.path/"index.json").st_mtime_ns if (self.path/"index.json").is_file() else 0)
+        state = os.stat(self.path/"index.json").st_mtime_ns if (self.path/"index.json").is_file() else 0
+        return _opened(self.path.resolve(), state, self.rerank, self.depth)
 
     def search(self, query:str, k:int=10)->"Hits":
         "The k best documents for one query"
         return Hits(query, tuple(self.retriever.search(query, k)), self.retriever)
 
 @functools.lru_cache(maxsize=4) # Several may be compared; all that were ever searched would fill the memory
-def _opened(path, state): return indexes.open_index(path)
+def _opened(path, state, rerank, depth): return indexes.open_index(path, rerank=rerank, depth=depth)
 
 # %% ../nbs/api.ipynb #486fd9f5
 @dataclass(frozen=True)
@@ -143,9 +147,11 @@ def build_index(
 
 def open_index(
     path:str|os.PathLike, # Folder of an index
+    rerank:str|os.PathLike="", # A reranker or late-interaction model that orders the results; empty for none
+    depth:int|None=None, # Documents that it orders; 100 if none is given
 )->Index:
     "An index that was built before; raises `LratError` where there is none"
-    index = Index(Path(path))
+    index = Index(Path(path), os.fspath(rerank), depth)
     index.retriever # A broken index raises here, not at the first search
     return index
 
@@ -191,7 +197,8 @@ def collect(
     out, # Folder for the trajectories
     **kwargs
 )->Trajectories:
-    "Run an agent on questions, as `lrat collect` does"
+    "Run an agent on questions, as `lrat collect` does; an index that was opened with a reranker keeps it"
+    if isinstance(index, Index) and index.rerank: kwargs = {"rerank": index.rerank, "depth": index.depth} | kwargs
     _call(collect_command, questions, index=index, out=out, **kwargs)
     return Trajectories(Path(out))
 

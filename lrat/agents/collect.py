@@ -23,6 +23,7 @@ from ..llm.credentials import read_credentials
 from ..llm.http import short_pauses
 from ..retrieval.index import open_index
 from ..retrieval.query_forms import QUERY_FORMS, form_of
+from ..retrieval.rerank import DEPTH_HELP, RERANK_HELP
 from ..retrieval.retriever import snippet
 from ..trajectories.trajectory import read_trajectory, write_trajectory
 
@@ -172,9 +173,11 @@ def collect_command(
     concurrency:int=8, # Requests sent to the model concurrently
     batch_size:int=64, # Questions in progress at the same time; more than `concurrency` keep the model busy while others search
     deadline:float=7200, # Seconds that a model may take over one question
+    rerank:Param(RERANK_HELP, str)="",
+    depth:Param(DEPTH_HELP, int)=None,
 ):
     "Run an agent on questions and keep its trajectories; the same command again does what is left"
-    asked, retriever = read_questions(questions), open_index(index)
+    asked, retriever = read_questions(questions), open_index(index, rerank=rerank, depth=depth)
     spend = preset_for(preset, agent_and_entry(agent, model, models, endpoint)[0].chat, rounds=rounds, evaluation_rounds=rounds, k=k,
                        snippet_tokens=snippet_tokens, browse_tokens=browse_tokens, temperature=temperature, top_p=top_p,
                        presence_penalty=presence_penalty, seed=seed)

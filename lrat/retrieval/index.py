@@ -21,14 +21,18 @@ from ..data.fields import FIELDS_HELP
 from .dense import DenseRetriever
 from .dtypes import DTYPES
 from .encode_corpus import build_dense, check_build
+from .late_interaction import LateInteractionRetriever, TokenEncoder, build_late_interaction
+from .library_models import LIBRARY_MODELS
 from .languages import LANGUAGES, check_language, language_remark
 from .model_folder import POOLINGS
 from ..core.files import folder_lock, need, read_json, to_json, write_json
 from ..core.parallel import ENGINES
 from .fusion import DEPTH, FUSIONS, RANK_CONSTANT, Fusion, HybridRetriever, read_fusion
 from .reasonir import REASONIR, open_encoder
+from .rerank import DEPTH_HELP, RERANK_HELP, reranked
 from .retriever import Retriever, check_k, snippet
 from .shards import STORE_DTYPES, check_shards
+from .sparse import SparseEncoder, SparseRetriever, build_sparse
 from .vectors import VECTOR_FORMS, export_vectors, import_vectors, vector_form
 from ..core.settings import LratError, RetrieverSettings
 
@@ -115,7 +119,7 @@ def build_index(
     corpus:str|Path, # A corpus in any form that `open_corpus` takes
     kind:str, # A key of `KINDS`, or an installed kind
     out:str|Path, # Folder for the index
-    model:str|None=None, # For dense: asset name, folder or hub id; None takes the settings'
+    model:str|None=None, # Asset name, folder or hub id; None takes the settings'
     retriever:RetrieverSettings|None=None, # For dense: pooling, prompts and lengths; None takes the kind's and those of the model's folder
     of:Sequence[str|Path]=(), # Folders of the indexes that an approximate one or a hybrid is built from
     dtype:str="auto", # For dense: one of `DTYPES`
@@ -151,6 +155,8 @@ def build_index(
 def open_index(
     folder:str|Path, # What `build_index` made, or a folder with an `index.json` of an installed kind
     model:str|None=None, # Search with this model; it must be the one that built the index
+    rerank:str|Path="", # A model that orders the results; empty for none
+    depth:int|None=None, # Documents that it orders; None takes `lrat.retrieval.fusion.DEPTH`
 )->Retriever:
     "Open an index; raises `LratError` where it is missing, unfinished, or made with another model or corpus"
     folder = Path(folder).absolute()
@@ -161,7 +167,7 @@ def open_index(
     corpus = open_corpus(path, about.get("fields", ()))
     if about.get("corpus_sha256", corpus.sha256) != corpus.sha256:
         raise LratError(f"{folder}: was made from another state of {corpus.path}; delete it and build it again")
-    return kind_of(about["kind"]).open(folder, about, corpus, model)
+    return reranked(kind_of(about["kind"]).open(folder, about, corpus, model), rerank, depth)
 
 def _finished(folder):
     if not (folder/"index.json").is_file(): raise LratError(f"{folder}: holds no finished index; build it with lrat index")
@@ -205,9 +211,36 @@ def _difference(old, new):
 
 def _brief(value):
     if not isinstance(value, dict): return str(value)[:12]
+    if "pooling" not in value: return f"{value['kind']}, weights {'+'.join(value['weights'])[:12]}, files {value['files'][:12]}"
     prompts = "".join(f", {name} {value[name]!r:.80}" for name in ("query_prompt", "document_prompt", "head", "similarity", "lower_case", "code") if value.get(name))
     return (f"weights {'+'.join(value['weights'])[:12]}, {value['pooling']} pooling, {value['query_max_length']} and "
             f"{value['document_max_length']} tokens{prompts}, dtype {value.get('precision', 'auto')}")
+
+# %% ../../nbs/retrieval/index.ipynb #lk000002
+_MODELS = {"sparse": (SparseEncoder, build_sparse, SparseRetriever), "late-interaction": (TokenEncoder, build_late_interaction, LateInteractionRetriever)}
+
+def _describe_library(r):
+    if not r.model: raise LratError(f"--model is missing; name {LIBRARY_MODELS[r.kind].article}, which lrat train --kind {r.kind} makes")
+    said = r.settings != dataclasses.replace(KINDS[r.kind].settings, model=r.settings.model), r.fill, r.dtype != "auto", r.store_dtype != "float32"
+    if any(said) or r.encoding != {"processes": 1, "engine": "processes"}:
+        raise LratError(f"an index of kind {r.kind} takes prompts and lengths from its model, and is encoded in one process; leave out pooling, prompts, lengths, dtypes, processes and engine")
+    return {"model": _folder_or_name(r.model, r.out), "encoder": _library_encoder(r.kind, r.model).identity()}
+
+@functools.lru_cache(maxsize=2) # Described and then built with
+def _library_encoder(kind, model): return _MODELS[kind][0](model)
+
+def _build_library(r): _MODELS[r.kind][1](r.corpus, _library_encoder(r.kind, r.model), r.out)
+
+def _open_library(folder, about, corpus, model):
+    name, (encoder, _, retriever) = about["model"], _MODELS[about["kind"]]
+    made = encoder(model or (str(folder/name) if (folder/name).is_dir() else name))
+    if made.identity() != about["encoder"]:
+        raise LratError(f"{folder}: was built with another model ({name}: {_brief(about['encoder'])}; now {model or name}: {_brief(made.identity())}); "
+                        "search with that one or build the index again")
+    return retriever(folder, corpus, made)
+
+KINDS |= {name: Kind(f"{kind.help.split(',')[0]}, searched exactly", _build_library, _open_library, _describe_library, RetrieverSettings(model=""))
+          for name, kind in LIBRARY_MODELS.items() if name in _MODELS}
 
 # %% ../../nbs/retrieval/index.ipynb #379f9d8b
 def _about_others(r, kinds=None, least=1, most=1):
@@ -255,7 +288,7 @@ def index_command(
     fusion:Param(f"For hybrid: {'; '.join(f'{name}: {kind.help}' for name, kind in FUSIONS.items())}; rrf if none is named", str)=None,
     weights:Param("For hybrid: a weight for each index of --of; equal ones if none are given", float, nargs="+")=None,
     temperatures:Param("For hybrid with --fusion temperature: one for each index of --of", float, nargs="+")=None,
-    model:str=None, # For dense: asset name, folder or hub id; all-MiniLM-L6-v2 if none is named
+    model:str=None, # Asset name, folder or hub id; for dense all-MiniLM-L6-v2 if none is named, for sparse and late-interaction a model of that kind
     language:Param(f"For bm25: the language of the corpus, {', '.join(LANGUAGES)}", str)="en",
     pooling:Param(f"For dense: {', '.join(POOLINGS)}, or own for a model with its own code; the model folder's if none is named", str)=None,
     query_prompt:str=None, # Put before each query; the model folder's if none is given, as for the next three
@@ -293,10 +326,12 @@ def search_command(
     k:int=10, # How many documents
     json:bool=False, # Print one JSON object per line
     snippet_tokens:int=64, # Tokens of each document that are shown
+    rerank:Param(RERANK_HELP, str)="",
+    depth:Param(DEPTH_HELP, int)=None,
 ):
     "Search an index"
     check_k(k)
-    retriever = open_index(index)
+    retriever = open_index(index, rerank=rerank, depth=depth)
     documents = len(getattr(retriever, "corpus", ()))
     if 0 < documents < k: print(f"{index}: holds {documents} documents, fewer than --k {k}", file=sys.stderr)
     for rank, hit in enumerate(retriever.search(query, k), 1):

@@ -55,6 +55,8 @@ def _prompts(folder):
     return [prompt(names) for names in _ROLES.values()]
 
 # %% ../../nbs/retrieval/model_folder.ipynb #434c8322
+_USES = {"sequence-classification": " (a reranker is for --rerank)", "fill-mask": " (a sparse encoder is for lrat index --kind sparse)"}
+
 def _modules(folder):
     "Where the weights are, the pooling's folder, and what follows: the folder of a dense layer, or None for a normalisation"
     path, found = folder/"modules.json", []
@@ -64,6 +66,7 @@ def _modules(folder):
         found.append((kind.rpartition(".")[2] if kind.startswith("sentence_transformers.") else kind, folder/where))
     names = [name for name, _ in found]
     if not found: return folder, folder/"1_Pooling", ()
+    if "MultiVectorMask" in names: raise LratError(f"{path}: is a late-interaction model, which makes a vector of each token (for lrat index --kind late-interaction, or --rerank); name an encoder")
     if names[:2] != ["Transformer", "Pooling"] or set(names[2:]) - {"Dense", "Normalize", "Dropout"}:
         raise LratError(f"{path}: has the modules {', '.join(names)}; supported are a Transformer and a Pooling, then Dense and Normalize")
     return found[0][1], found[1][1], tuple(where if name == "Dense" else None for name, where in found[2:] if name != "Dropout")
@@ -101,7 +104,7 @@ def _bert_config(folder):
     if config.get("max_seq_length") is not None and need(config, "max_seq_length", int, path) < 1:
         raise InputError(f"{path}: 'max_seq_length' is {config['max_seq_length']}, but must be at least 1")
     task = config.get("transformer_task", "feature-extraction")
-    if task != "feature-extraction": raise LratError(f"{path}: is a model for {task}, which makes no vector of a text; name an encoder")
+    if task != "feature-extraction": raise LratError(f"{path}: is a model for {task}, which makes no vector of a text{_USES.get(task, '')}; name an encoder")
     return config
 
 def _refuse_weights(folder, config):

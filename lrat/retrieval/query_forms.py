@@ -74,6 +74,6 @@ def form_of(
     retriever, # A `lrat.retrieval.retriever.Retriever`
 )->QueryForm:
     "The form in which a retriever wants to be asked"
-    retriever = getattr(retriever, "retriever", retriever)
+    while (inner := getattr(retriever, "retriever", None)) is not None: retriever = inner # Of an index, then of a second stage
     folder = getattr(getattr(retriever, "encoder", None), "folder", None)
     return read_query_form(folder) if folder else QUERY_FORMS["query"]

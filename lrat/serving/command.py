@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fastcore.script import Param, store_true
 from ..core.settings import LratError, code_version
 from ..retrieval.index import open_index
+from ..retrieval.rerank import DEPTH_HELP, RERANK_HELP
 from ..retrieval.retriever import load_tokenizer
 from .application import make_server, run_server
 from .guard import read_token
@@ -52,13 +53,15 @@ def make_service(
     tokenizer:str="all-MiniLM-L6-v2", # Counts those tokens
     limits:Limits=Limits(), # What one client may ask
     hide_seen:bool=False, # A search leaves out what earlier searches of its session have shown
+    rerank:str="", # A model that orders the results; empty for none
+    depth:int|None=None, # Documents that it orders
 )->Service:
     "A service over an index; raises `LratError` for what cannot be served"
     find_protocol(protocol)
     for name, value in (("k", k), ("snippet_tokens", snippet_tokens), ("browse_tokens", browse_tokens)):
         if value < 1: raise LratError(f"--{name} is {value}; it must be at least 1")
     if k > limits.max_k: raise LratError(f"--k is {k}, more than --max_k {limits.max_k} allows")
-    retriever = open_index(index)
+    retriever = open_index(index, rerank=rerank, depth=depth)
     load_tokenizer(tokenizer)
     made = {"k": k, "snippet_max_tokens": snippet_tokens, "browse_max_tokens": browse_tokens, "tokenizer": tokenizer, "protocol": protocol,
             "searcher_type": retriever.name, "index": getattr(retriever, "identity", dict)(), "code_version": code_version()}
@@ -90,12 +93,14 @@ def serve_command(
     max_bytes:Param("Largest request", int)=8_000_000,
     per_second:Param("Requests of one client a second, on average; twice as many may come together", float)=1000.,
     idle_minutes:Param("Silence after which a recorded session ends", float)=30.,
+    rerank:Param(RERANK_HELP, str)="",
+    depth:Param(DEPTH_HELP, int)=None,
 ):
     "Serve an index to agents until stopped"
     way = find_protocol(protocol)
     limits = Limits(max_bytes=max_bytes, max_k=max_k, max_queries=max_queries, per_second=per_second, burst=2 * per_second, idle_seconds=60 * idle_minutes)
     token = read_token(host, token_file) if way.application else ""
-    service = make_service(index, protocol, record, k, snippet_tokens, browse_tokens, tokenizer, limits, hide_seen)
+    service = make_service(index, protocol, record, k, snippet_tokens, browse_tokens, tokenizer, limits, hide_seen, rerank, depth)
     if way.application: _serve_http(way, service, index, host, port, token)
     else: asyncio.run(run_stdio(service))
     if recorder := service.recorder:

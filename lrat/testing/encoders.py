@@ -6,6 +6,7 @@
 __all__ = ['WORDS', 'save_word_tokenizer', 'save_tiny']
 
 # %% ../../nbs/testing/encoders.ipynb #b1ec0023
+from collections.abc import Sequence
 from pathlib import Path
 from ..core.cli import require
 
@@ -15,14 +16,16 @@ WORDS = tuple(f"{a}{b}" for a in "ba ce di fo gu ha je ki lo mu".split() for b i
 def save_word_tokenizer(
     folder:str|Path, # Where to save it
     end_token:bool=False, # End each text with the token that stands for it, as decoders need; else begin with one, too
+    words:Sequence[str]=WORDS, # What it knows
 )->int: # Size of its vocabulary
-    "Save a tokenizer that splits at white space and knows `WORDS`"
+    "Save a tokenizer that splits at white space and knows some words"
     tokenizers, transformers = require("tokenizers", "dense"), require("transformers", "dense")
-    vocabulary = {word: n for n, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "find", ":", *WORDS])}
+    vocabulary = {word: n for n, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "find", ":", *words])}
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="[UNK]"))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     form = "$A [SEP]" if end_token else "[CLS] $A [SEP]"
-    backend.post_processor = tokenizers.processors.TemplateProcessing(form, special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    pair = {} if end_token else {"pair": "[CLS] $A [SEP] $B:1 [SEP]:1"}
+    backend.post_processor = tokenizers.processors.TemplateProcessing(form, special_tokens=[("[CLS]", 2), ("[SEP]", 3)], **pair)
     transformers.PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
                                          sep_token="[SEP]", eos_token="[SEP]").save_pretrained(folder)
     return len(vocabulary)
@@ -32,15 +35,19 @@ def save_tiny(
     folder:str|Path, # Where to save it
     decoder:bool=False, # A Qwen3 in miniature, saved as bfloat16 as the real ones are; else a BERT
     seed:int=0, # Of the weights
+    head:str="", # On top of a BERT: MaskedLM, or SequenceClassification with one score
+    words:Sequence[str]=WORDS, # What its tokenizer knows
 )->Path: # The folder
     "Save a tiny model with random weights and its tokenizer"
     torch, transformers = require("torch", "dense"), require("transformers", "dense")
     transformers.set_seed(seed)
-    size = save_word_tokenizer(folder, decoder)
+    size = save_word_tokenizer(folder, decoder, words)
     shape = {"vocab_size": size, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
              "max_position_embeddings": 128}
     if decoder:
         config = transformers.Qwen3Config(**shape, num_key_value_heads=2, head_dim=8, pad_token_id=0, bos_token_id=2, eos_token_id=3)
         transformers.Qwen3Model(config).to(torch.bfloat16).save_pretrained(folder)
-    else: transformers.BertModel(transformers.BertConfig(**shape)).save_pretrained(folder)
+    else:
+        made = getattr(transformers, f"BertFor{head}" if head else "BertModel")
+        made(transformers.BertConfig(**shape, **({"num_labels": 1} if head == "SequenceClassification" else {}))).save_pretrained(folder)
     return Path(folder)

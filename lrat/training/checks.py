@@ -58,7 +58,7 @@ def same_training(
     def plain(record):
         files = {name: record.get(name, {}).get("sha256") for name in ("pairs", "base", "general")}
         settings = {"threads": 0} | (record.get("settings") or {}) # Records of before it was a setting lack it
-        return {name: record.get(name) for name in ("seed", "pooling", "query_prompt", "document_prompt", "dropout")} | files | {"settings": settings}
+        return {name: record.get(name) for name in ("kind", "seed", "pooling", "query_prompt", "document_prompt", "dropout", "flops")} | files | {"settings": settings}
     differ = [name for name, value in plain(wanted).items() if plain(found)[name] != value]
     if differ: raise LratError(f"{folder}: holds another training ({', '.join(differ)} differ); delete it or name another folder")
     return found

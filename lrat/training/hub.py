@@ -14,6 +14,8 @@ from ..evaluation.command import describe_scores, read_scores
 from ..evaluation.mteb_tasks import mteb_section
 from .export import model_card
 from .fuse_indexes import fusion_card
+from .train_models import library_card
+from ..retrieval.library_models import LIBRARY_MODELS
 from ..core.files import open_atomic, read_json
 
 # %% ../../nbs/training/hub.ipynb #88adcbfb
@@ -41,7 +43,8 @@ def card_with_scores(
     model = Path(model)
     if not (model/"training.json").is_file(): raise LratError(f"{model}: holds no trained model (training.json is missing)")
     record = read_json(model/"training.json")
-    card = (fusion_card if record.get("kind") == "fusion" else model_card)(record, scores_section(scores, seed, base))
+    cards = {"fusion": fusion_card} | dict.fromkeys(LIBRARY_MODELS, library_card)
+    card = cards.get(record.get("kind"), model_card)(record, scores_section(scores, seed, base))
     with open_atomic(model/"README.md") as file: file.write(card)
 
 # %% ../../nbs/training/hub.ipynb #97d1e7bd

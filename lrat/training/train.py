@@ -6,7 +6,7 @@
 __all__ = ['TRAININGS', 'train', 'Training', 'train_command']
 
 # %% ../../nbs/training/18_train.ipynb #bff737ec
-import contextlib, dataclasses, inspect, os, shutil
+import dataclasses, inspect, os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,23 +14,24 @@ from types import SimpleNamespace
 import numpy as np
 from fastcore.script import Param
 from ..core.cli import require
-from ..core.files import output_lock, progress, read_json, read_jsonl, write_json
-from ..core.sums import check_sums
+from ..core.files import read_jsonl
 from ..core.settings import PROFILES, TRAINING_PRESETS, LratError, TrainingSettings, load_settings
-from ..core.threads import torch_threads
 from ..data.assets import model_path
 from ..data.sources import plain_jsonl
+from ..retrieval.library_models import LIBRARY_MODELS
 from ..retrieval.query_forms import QUERY_FORMS
 from .base_model import POOLINGS, load_tokenizer_for, merged
-from .checkpoints import last_checkpoint
-from .checks import check_settings, finished_record, same_training, training_record
+from .checks import check_settings, training_record
 from ..retrieval.fusion import FUSIONS
 from .dataset import parse_pair
 from .export import check_model, save_model
 from .fuse_indexes import fuse_indexes, gains
 from .general_queries import general_file
 from .hub import push_to_hub
-from .trainer import make_trainer, quiet
+from .library_trainer import FLOPS
+from .resumable import resumable_training
+from .train_models import train_model
+from .trainer import make_trainer
 
 # %% ../../nbs/training/18_train.ipynb #4960f4c5
 def train(
@@ -51,53 +52,14 @@ def train(
     check_settings(training, general)
     mined_to, pairs = pairs, plain_jsonl(pairs, parse_pair)
     for file in filter(None, (pairs, general)): next(read_jsonl(file), None) # A missing file is reported first
-    check_sums(f"{mined_to}.sha256", f"mine again, or delete {Path(mined_to).name}.sha256 if you changed the pairs on purpose")
     base, out = Path(model_path(str(model))), Path(out)
     record = training_record(out.name, pairs, base, model, training, general, pooling, seed=seed, query_prompt=query_prompt,
                              document_prompt=document_prompt, dropout=dropout)
-    if found := _finished(out, record): return found
-    work, first = out.absolute().parent/f".{out.name}.part", not int(os.environ.get("RANK", 0))
-    with output_lock(out, "training") if first else contextlib.nullcontext(), quiet(): # The first process holds it for all
-        if found := _finished(out, record): return found # Meanwhile
-        checkpoint = last_checkpoint(work, say=first)
-        if checkpoint: same_training(read_json(work/"begun.json"), record, work)
-        else: write_json(work/"begun.json", record) # One that was stopped before its first checkpoint has nothing to lose
-        trainer = make_trainer(pairs, base, work, training, record, general)
-        with torch_threads(training.threads): _take_steps(trainer, checkpoint, tensorboard)
-        if trainer.is_world_process_zero(): _finish(trainer, base, work, out, record, mined_to)
-        trainer.accelerator.wait_for_everyone()
-    return read_json(out/"training.json")
-
-def _finished(out, record):
-    "The record of a training that is finished, or None; raises `LratError` where the folder holds something else"
-    if not (out.is_dir() and any(out.iterdir())): return None
-    if not (out/"training.json").is_file(): raise LratError(f"{out}: holds other files; name a new folder")
-    return same_training(read_json(out/"training.json"), record, out)
-
-# %% ../../nbs/training/18_train.ipynb #29d01f79
-def _take_steps(trainer, checkpoint, tensorboard):
-    "All steps of a training, or those after its last checkpoint"
-    done = int(checkpoint.name.split("-")[1]) if checkpoint else 0
-    if tensorboard and trainer.is_world_process_zero(): _add_tensorboard(trainer, tensorboard, done)
-    trainer.bar = iter(progress(range(trainer.args.total_steps), "training") if trainer.is_world_process_zero() else ())
-    for _ in range(done): next(trainer.bar, None)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
-def _finish(trainer, base, work, out, record, pairs):
-    "Write the trained model, and give its folder its name last of all"
-    record = finished_record(record, trainer, pairs)
-    tokenizer = load_tokenizer_for(base, record["pooling"], record["settings"]["padding_side"])
-    save_model(merged(trainer.model.model), tokenizer, work/"model", record, trainer.state.log_history)
-    os.replace(work/"model", out)
-    shutil.rmtree(work)
-
-# %% ../../nbs/training/18_train.ipynb #a036f6dd
-def _add_tensorboard(trainer, folder, done):
-    "Events of steps after `done` replace those that a killed training had written"
-    from transformers.integrations import TensorBoardCallback
-    require("tensorboard", "train")
-    writer = require("torch.utils.tensorboard", "train").SummaryWriter(str(folder), purge_step=done + 1)
-    trainer.add_callback(TensorBoardCallback(writer))
+    def make(work): return make_trainer(pairs, base, work, training, record, general)
+    def save(trainer, folder, record):
+        tokenizer = load_tokenizer_for(base, record["pooling"], record["settings"]["padding_side"])
+        save_model(merged(trainer.model.model), tokenizer, folder, record, trainer.state.log_history)
+    return resumable_training(out, record, make, save, mined_to, tensorboard)
 
 # %% ../../nbs/training/18_train.ipynb #626e385a
 def _given_settings(values):
@@ -109,6 +71,12 @@ def _given_settings(values):
     return dataclasses.replace(TRAINING_PRESETS[preset] if preset else load_settings(values["profile"]).training, **given)
 
 # %% ../../nbs/training/18_train.ipynb #177e22ae
+def _print_losses(out, report):
+    print(f"{out}: {report['pairs']['pairs']} pairs, {report['steps']} steps, loss {np.mean(report['losses'][:5]):.3f} (first five) "
+          f"to {np.mean(report['losses'][-5:]):.3f} (last five)")
+    if count := report["pairs"].get("negatives_positive_elsewhere"):
+        print(f"{count} negatives were left out: they are positives of the same query in another pair")
+
 def _train_encoder(o):
     "`train_command` of an encoder, with its options as attributes of `o`"
     if not o.model: raise LratError("--model is missing; name the base model")
@@ -116,10 +84,7 @@ def _train_encoder(o):
     general = general_file(o.general, f"{o.out}.general.jsonl", o.general_queries, o.seed) if o.general else ""
     report = train(o.pairs, o.model, o.out, training, o.seed, o.pooling, o.query_prompt, o.document_prompt, o.dropout, general, o.tensorboard)
     if int(os.environ.get("RANK", 0)): return # Only the first of several processes prints
-    print(f"{o.out}: {report['pairs']['pairs']} pairs, {report['steps']} steps, loss {np.mean(report['losses'][:5]):.3f} (first five) "
-          f"to {np.mean(report['losses'][-5:]):.3f} (last five)")
-    if count := report["pairs"].get("negatives_positive_elsewhere"):
-        print(f"{count} negatives were left out: they are positives of the same query in another pair")
+    _print_losses(o.out, report)
     if o.check: print(", ".join(f"{library}: cosine {cosine:.5f}" for library, cosine in check_model(o.out).items()))
     if o.push_to: print(f"sent to {push_to_hub(o.out, o.push_to)}")
 
@@ -138,6 +103,14 @@ def _train_fusion(o):
         if not weight: print(f"{name} weighs nothing; the hybrid without it ranks as well, and a query is cheaper")
     for name in record["trained_on_these_pairs"]: print(f"the encoder of {name} was trained on these pairs, so its weight and the gain are too high")
 
+def _train_library(o):
+    "`train_command` of a reranker, SPLADE or late interaction, with its options as attributes of `o`"
+    if not o.model: raise LratError("--model is missing; name the base model")
+    training = dataclasses.replace(_given_settings(vars(o)), temperature=1. if o.temperature is None else o.temperature)
+    flops = {"query": o.query_flops, "document": o.document_flops}
+    _print_losses(o.out, train_model(o.kind, o.pairs, o.model, o.out, training, o.seed, o.dropout, flops if o.kind == "sparse" else None, o.tensorboard))
+    if o.push_to: print(f"sent to {push_to_hub(o.out, o.push_to)}")
+
 @dataclass(frozen=True)
 class Training:
     "A kind of training"
@@ -145,15 +118,19 @@ class Training:
     run:Callable # The options of `train_command` -> trains, and says what came out
     options:frozenset|None=None # Those it reads; None for all that no other kind has for itself
 
-_FUSION = frozenset(("of", "fusion", "held_out", "limit", "general_weight"))
+_FUSION, _SPARSE = frozenset(("of", "fusion", "held_out", "limit", "general_weight")), frozenset(("query_flops", "document_flops"))
+_LIBRARY = frozenset("""pairs model out kind profile preset epochs max_steps batch_size group_size learning_rate temperature query_max_length
+    document_max_length bf16 gradient_checkpointing dropout seed tensorboard push_to""".split())
 TRAININGS = {"encoder": Training("a bi-encoder, by weighted InfoNCE", _train_encoder),
              "fusion": Training("the weights of a hybrid of finished indexes", _train_fusion,
                                 _FUSION | {"pairs", "out", "kind", "general", "general_queries", "seed"})}
+TRAININGS |= {name: Training(kind.help, _train_library, _LIBRARY | (_SPARSE if name == "sparse" else frozenset()) |
+                             (frozenset() if name == "reranker" else {"in_batch_negatives"})) for name, kind in LIBRARY_MODELS.items()}
 
 def _check_options(given):
     "Raise `LratError` for an unknown kind, or for an option that it does not read"
     if given["kind"] not in TRAININGS: raise LratError(f"unknown kind of training {given['kind']!r}; choose one of: {', '.join(TRAININGS)}")
-    options = TRAININGS[given["kind"]].options or given.keys() - _FUSION
+    options = TRAININGS[given["kind"]].options or given.keys() - _FUSION - _SPARSE
     for name, parameter in inspect.signature(train_command).parameters.items():
         if name not in options and given[name] != parameter.default: raise LratError(f"--{name} means nothing to --kind {given['kind']}; leave it out")
 
@@ -169,7 +146,7 @@ def train_command(
     preset:Param(f"Or a preset of training settings: {', '.join(TRAINING_PRESETS)}", str)="",
     epochs:Param("Passes over the pairs", float)=None, max_steps:Param("Stop after this many steps; -1 leaves it to `epochs`", int)=-1,
     batch_size:Param("Queries a step, over all processes", int)=None, group_size:Param("One positive and group_size - 1 negatives a query", int)=None,
-    learning_rate:Param("Highest learning rate", float)=None, temperature:Param("tau in the loss", float)=None,
+    learning_rate:Param("Highest learning rate", float)=None, temperature:Param("tau in the loss; 1 for other kinds than an encoder if none is given", float)=None,
     query_max_length:Param("Tokens of a query", int)=None, document_max_length:Param("Tokens of a document", int)=None,
     in_batch_negatives:bool=True, # Documents of the batch's other queries are negatives
     cross_device_negatives:bool=False, # Documents of the other processes are negatives too
@@ -181,8 +158,7 @@ def train_command(
     lora_rank:Param("Train LoRA adapters of this rank only; they are merged into the weights at the end", int)=None,
     lora_alpha:float=None, # The adapters are scaled by lora_alpha / lora_rank
     query_form:Param(f"Text of a query: {', '.join(QUERY_FORMS)}", str)=None,
-    general:str="", # General queries, for distillation or for fusion: their file, or an index from which they are made
-    general_queries:int=800, # Number made from an index; they are written to OUT.general.jsonl
+    general:Param("General queries, for distillation or for fusion: their file, or an index from which they are made", str)="", general_queries:Param("Number made from an index; they are written to OUT.general.jsonl", int)=800,
     distillation_weight:float=None, # Weight of the distillation loss
     deepspeed:Param("DeepSpeed's configuration file", str)=None, threads:Param("Threads of torch on a processor: another number gives other last bits; 0 leaves it to torch", int)=0,
     dropout:bool=False, # Keep the base model's dropout
@@ -190,6 +166,7 @@ def train_command(
     fusion:Param(f"For fusion: {', '.join(FUSIONS)}", str)="zscore",
     held_out:float=.2, # For fusion: share of the questions whose pairs measure the gain
     limit:Param("For fusion: most pairs, and most general queries", int)=5000, general_weight:Param("For fusion: of all general queries, where all pairs have 1", float)=1.,
+    query_flops:Param("For sparse: weight of the FLOPS regulariser of queries", float)=FLOPS["query"], document_flops:Param("For sparse: weight of the FLOPS regulariser of documents", float)=FLOPS["document"],
     seed:int=2025, # Of the order of the pairs, the draws of negatives, general queries, and of what is held out
     tensorboard:str="", # Folder for TensorBoard's events
     check:bool=False, # Load the result in sentence-transformers and FlagEmbedding, and compare embeddings

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GPU_TOKENS', 'COMPILE_FROM', 'PairsCollator', 'UnmaskedModel', 'WeightedModel', 'EpochOrder', 'doubtful_pairs',
-           'PairsTrainer', 'extended', 'make_model', 'for_gpu', 'make_trainer', 'quiet']
+           'PairsTrainer', 'extended', 'make_model', 'for_gpu', 'training_arguments', 'quiet', 'make_trainer']
 
 # %% ../../nbs/training/trainer.ipynb #3f18f74c
 import contextlib, functools, math, os, shutil, warnings
@@ -147,17 +147,19 @@ class PairsTrainer:
     "Extends FlagEmbedding's trainers: stops at numbers that are not finite, seals checkpoints, and finds the weights in one again"
     items = [] # Numbers of the pairs of the last step
 
+    def doubtful(self, inputs): return doubtful_pairs(self.model, self._prepare_inputs(inputs))
+    def less_memory(self): return f"lower tokens_at_once (it is {self.data_collator.tokens_at_once}) or turn on gradient_checkpointing"
+
     def training_step(self, model, inputs, *args, **kwargs):
         torch = require("torch", "train")
         try: loss = super().training_step(model, inputs, *args, **kwargs)
         except torch.OutOfMemoryError:
-            raise LratError(f"step {self.state.global_step + 1}: the GPU's memory is full; lower tokens_at_once (it is "
-                            f"{self.data_collator.tokens_at_once}) or turn on gradient_checkpointing, and run the same command again") from None
-        if self.model.room: self.model.room.next_step()
+            raise LratError(f"step {self.state.global_step + 1}: the GPU's memory is full; {self.less_memory()}, and run the same command again") from None
+        if room := getattr(self.model, "room", None): room.next_step()
         size = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
         if not torch.isfinite(loss + size):
             self._check_weights()
-            self._stop(self.state.global_step + 1, f"the loss is {loss.item()} and its gradient {size.item()}", doubtful_pairs(self.model, self._prepare_inputs(inputs)))
+            self._stop(self.state.global_step + 1, f"the loss is {loss.item()} and its gradient {size.item()}", self.doubtful(inputs))
         self.items = inputs["items"].tolist()
         next(self.bar, None)
         return loss
@@ -206,10 +208,10 @@ def _load_from_checkpoint(self:PairsTrainer, resume_from_checkpoint, model=None)
 @functools.cache
 def extended(
     decoder:bool, # Whether the model's last token stands for the text
-)->SimpleNamespace: # Dataset, Collator, Model, Trainer
+)->SimpleNamespace: # Dataset, Collator, Model, Trainer, Arguments
     "FlagEmbedding's classes for this kind of model with our extensions before them"
     require("FlagEmbedding", "train")
-    from FlagEmbedding.abc.finetune.embedder import AbsEmbedderCollator, AbsEmbedderTrainDataset
+    from FlagEmbedding.abc.finetune.embedder import AbsEmbedderCollator, AbsEmbedderTrainDataset, AbsEmbedderTrainingArguments
     if decoder:
         from FlagEmbedding.finetune.embedder.decoder_only.base import BiDecoderOnlyEmbedderModel as Model
         from FlagEmbedding.finetune.embedder.decoder_only.base import DecoderOnlyEmbedderTrainer as Trainer
@@ -218,7 +220,7 @@ def extended(
         from FlagEmbedding.finetune.embedder.encoder_only.base import EncoderOnlyEmbedderTrainer as Trainer
     bases = {"Dataset": (PairsFile, AbsEmbedderTrainDataset), "Collator": (PairsCollator, AbsEmbedderCollator),
              "Model": (WeightedModel, Model), "Trainer": (PairsTrainer, Trainer)}
-    return SimpleNamespace(**{name: type(f"Extended{name}", parents, {}) for name, parents in bases.items()})
+    return SimpleNamespace(Arguments=AbsEmbedderTrainingArguments, **{name: type(f"Extended{name}", parents, {}) for name, parents in bases.items()})
 
 def make_model(
     inner, # What `lrat.training.base_model.load_base` gave
@@ -260,53 +262,27 @@ def for_gpu(
         model.zero_grad()
     if reason := compile_layers(model.model, attempt): warnings.warn(f"the layers are not compiled, training is slower: {reason}")
 
-# %% ../../nbs/training/trainer.ipynb #4fdac48d
-def make_trainer(
-    pairs:str|Path, # JSON lines
-    base:Path, # The base model's folder
-    work:Path, # Folder for checkpoints
-    training:TrainingSettings, # How to train
-    report:dict, # Pooling, prompts, seed and dropout
-    general:str|Path="", # General queries and documents
-): # -> FlagEmbedding's trainer, extended
-    "All that takes part in a training, put together"
-    transformers, torch = require("transformers", "train"), require("torch", "train")
-    kind, pooling = extended(report["pooling"] == "last"), report["pooling"]
-    dataset = kind.Dataset(pairs, training.group_size, report["seed"], report["query_prompt"], report["document_prompt"],
-                           query_form(training.query_form), GeneralTexts(general) if general else None)
-    args = _arguments(training, report, work, len(dataset))
-    transformers.set_seed(report["seed"])
-    tokenizer = load_tokenizer_for(base, pooling, training.padding_side)
-    inner = load_base(base, training)
-    model = make_model(inner, tokenizer, pooling, training, report["dropout"], load_base(base) if general else None)
-    collator = kind.Collator(tokenizer, query_max_len=training.query_max_length, passage_max_len=training.document_max_length)
-    if args.device.type != "cpu": collator.tokens_at_once = GPU_TOKENS
-    elif training.bf16: collator.tokens_at_once = 1024 # Half the bytes fit twice the tokens into the caches
-    if training.tokens_at_once > 0: collator.tokens_at_once = training.tokens_at_once
-    trainer = kind.Trainer(model=model, args=args, train_dataset=dataset, data_collator=collator, processing_class=tokenizer)
-    if trainer.is_fsdp_enabled or transformers.integrations.is_deepspeed_zero3_enabled():
-        raise LratError("the launcher splits the weights over processes (FSDP or ZeRO stage 3), and the model could not be written; "
-                        "use data-parallel training or ZeRO stage 2")
-    trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
-    if args.device.type == "cuda": for_gpu(trainer, training)
-    return trainer
-
 # %% ../../nbs/training/trainer.ipynb #6e404152
-def _arguments(training, report, work, pairs):
-    "FlagEmbedding's arguments, with the number of steps as `total_steps`"
+def training_arguments(
+    made, # Class of the arguments: FlagEmbedding's or one of sentence-transformers'
+    training:TrainingSettings, # How to train
+    seed:int, # Of all that is drawn
+    work:str|Path, # Folder for checkpoints
+    pairs:int, # How many there are
+    **more, # Arguments that this class alone has
+): # -> its arguments, with the number of steps as `total_steps`
+    "Arguments of a trainer; raises `LratError` for a batch that cannot be split over the processes"
     torch = require("torch", "train")
-    from FlagEmbedding.abc.finetune.embedder import AbsEmbedderTrainingArguments
     processes = int(os.environ.get("WORLD_SIZE", 1)) # Set by torchrun and accelerate
     if training.batch_size % processes: raise LratError(f"batch_size {training.batch_size} can't be split over {processes} processes")
     steps = training.max_steps if training.max_steps > 0 else math.ceil(training.epochs * math.ceil(pairs / training.batch_size))
-    args = AbsEmbedderTrainingArguments(
+    args = made(
         output_dir=str(work), per_device_train_batch_size=training.batch_size//processes, num_train_epochs=training.epochs,
-        max_steps=training.max_steps, learning_rate=training.learning_rate, warmup_steps=training.warmup_ratio, bf16=training.bf16,
-        temperature=training.temperature, sentence_pooling_method=POOLINGS[report["pooling"]][0], seed=report["seed"],
+        max_steps=training.max_steps, learning_rate=training.learning_rate, warmup_steps=training.warmup_ratio, bf16=training.bf16, seed=seed,
         logging_steps=1, logging_nan_inf_filter=False, save_steps=math.ceil(steps / 10), save_total_limit=2, report_to="none",
         disable_tqdm=True, remove_unused_columns=False, dataloader_num_workers=0, deepspeed=training.deepspeed or None,
         gradient_checkpointing=training.gradient_checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False},
-        dataloader_pin_memory=torch.cuda.is_available(), use_cpu=not torch.accelerator.is_available())
+        dataloader_pin_memory=torch.cuda.is_available(), use_cpu=not torch.accelerator.is_available(), **more)
     if args.device.type == "cuda": args.dataloader_num_workers = 1 # The next batch is tokenized while the GPU works
     args.total_steps, args._n_gpu = steps, 1 # One GPU a process, also where it sees more
     return args
@@ -322,3 +298,35 @@ def quiet():
     finally:
         logging.set_verbosity(level)
         if bars: logging.enable_progress_bar()
+
+# %% ../../nbs/training/trainer.ipynb #4fdac48d
+def make_trainer(
+    pairs:str|Path, # JSON lines
+    base:Path, # The base model's folder
+    work:Path, # Folder for checkpoints
+    training:TrainingSettings, # How to train
+    report:dict, # Pooling, prompts, seed and dropout
+    general:str|Path="", # General queries and documents
+): # -> FlagEmbedding's trainer, extended
+    "All that takes part in a training, put together"
+    transformers, torch = require("transformers", "train"), require("torch", "train")
+    kind, pooling = extended(report["pooling"] == "last"), report["pooling"]
+    dataset = kind.Dataset(pairs, training.group_size, report["seed"], report["query_prompt"], report["document_prompt"],
+                           query_form(training.query_form), GeneralTexts(general) if general else None)
+    args = training_arguments(kind.Arguments, training, report["seed"], work, len(dataset), temperature=training.temperature,
+                              sentence_pooling_method=POOLINGS[pooling][0])
+    transformers.set_seed(report["seed"])
+    tokenizer = load_tokenizer_for(base, pooling, training.padding_side)
+    inner = load_base(base, training)
+    model = make_model(inner, tokenizer, pooling, training, report["dropout"], load_base(base) if general else None)
+    collator = kind.Collator(tokenizer, query_max_len=training.query_max_length, passage_max_len=training.document_max_length)
+    if args.device.type != "cpu": collator.tokens_at_once = GPU_TOKENS
+    elif training.bf16: collator.tokens_at_once = 1024 # Half the bytes fit twice the tokens into the caches
+    if training.tokens_at_once > 0: collator.tokens_at_once = training.tokens_at_once
+    trainer = kind.Trainer(model=model, args=args, train_dataset=dataset, data_collator=collator, processing_class=tokenizer)
+    if trainer.is_fsdp_enabled or transformers.integrations.is_deepspeed_zero3_enabled():
+        raise LratError("the launcher splits the weights over processes (FSDP or ZeRO stage 3), and the model could not be written; "
+                        "use data-parallel training or ZeRO stage 2")
+    trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
+    if args.device.type == "cuda": for_gpu(trainer, training)
+    return trainer
