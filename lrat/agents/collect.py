@@ -14,10 +14,11 @@ from fastcore.script import Param, store_true
 from .actions import Budget, Policy
 from .loop import run_agents
 from .presets import PRESETS, Preset, number_or_none, preset_for
-from .registry import THINKING, agent_and_entry, agent_names, open_agent
+from .registry import THINKING, agent_and_entry, agent_names, open_agent, refuse_to_evaluate
+from .simulated_reader import known_questions
 from ..core.files import folder_lock, progress, to_json, write_json
 from ..core.settings import AgentSettings, InputError, LratError, code_version
-from ..data.questions import Question, read_questions
+from ..data.questions import Question, read_qrels, read_questions
 from ..llm.client import read_wire
 from ..llm.credentials import read_credentials
 from ..llm.http import short_pauses
@@ -149,7 +150,8 @@ def collect_command(
     questions:str, # TSV file: query id, question and, if known, gold answer
     index:Param("Folder made by lrat index", str, required=True)=None,
     out:Param("Folder for the trajectories, one file per question", str, required=True)=None,
-    agent:Param(f"{', '.join(agent_names())}, or the name of a model behind --endpoint", str)="patient",
+    agent:Param(f"{', '.join(agent_names())}, or the name of a model behind --endpoint; reader:0 (guesses) to reader:1 (perfect) simulates reading", str)="patient",
+    qrels:str="", # Evidence of the questions, which a simulated reader has to know
     endpoint:str="", # URL of an OpenAI-compatible server; replay:FILE or record:FILE:URL
     model:str="", # The model's name there; --agent if empty
     models:str="", # File of models by name, of which --agent is one; in place of --endpoint
@@ -177,12 +179,13 @@ def collect_command(
     depth:Param(DEPTH_HELP, int)=None,
 ):
     "Run an agent on questions and keep its trajectories; the same command again does what is left"
+    if evaluation: refuse_to_evaluate(agent)
     asked, retriever = read_questions(questions), open_index(index, rerank=rerank, depth=depth)
     spend = preset_for(preset, agent_and_entry(agent, model, models, endpoint)[0].chat, rounds=rounds, evaluation_rounds=rounds, k=k,
                        snippet_tokens=snippet_tokens, browse_tokens=browse_tokens, temperature=temperature, top_p=top_p,
                        presence_penalty=presence_penalty, seed=seed)
     policy = open_policy(agent, getattr(retriever, "corpus", None), AgentSettings(endpoint=endpoint), model, concurrency=concurrency,
-                         preset=spend, prompt=prompt, thinking=thinking, models=models, wire=read_wire(leave_out, rename),
+                         preset=spend, prompt=prompt, thinking=thinking, models=models, known=known_questions(asked, read_qrels(qrels)) if qrels else None, wire=read_wire(leave_out, rename),
                          credentials=read_credentials(headers=headers) if headers else None)
     budget = Budget(spend.evaluation_rounds if evaluation else spend.rounds, spend.k, spend.snippet_tokens, spend.browse_tokens, hide_seen)
     _report(collect(asked, retriever, policy, out, budget, tokenizer, batch_size, deadline), out)

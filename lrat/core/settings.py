@@ -45,6 +45,8 @@ class WorldSettings:
     in_domain:str="world-eval" # Benchmark like the training questions
     out_of_domain:str="fanoutqa-agent" # Benchmark of another kind
     leaf:str="fanoutqa-leaf" # Benchmark for the retriever alone, of queries that people wrote; empty for none
+    paraphrase:float|None=None # Share of the words with synonyms that a question replaces by one; None is the difficulty
+    eval_share:float|None=None # Part of the corpus that evaluation questions are about; None is .45
 
 # %% ../../nbs/core/settings.ipynb #779c5c59
 @dataclass(frozen=True)
@@ -131,9 +133,12 @@ class EvaluationSettings:
     answer_judge:str="rule" # rule, or the name of a model at `agent.endpoint` or in `agent.models` that compares answers with the gold answer
     resamples:int=10_000 # Bootstrap resamples of the questions
     confidence:float=0.95
+    comprehensions:tuple[float,...]=() # Of the simulated readers that are compared; empty suits the number of training questions
+    judge_errors:tuple[float,...]=() # Rates at which a simulated reader's judge errs; empty suits it as well
 
 # %% ../../nbs/core/settings.ipynb #b1ad2656
-_OPTIONAL = ("models", "budget") # Fields of `AgentSettings` that are shown only where they are set, as is `training.threads`
+_OPTIONAL = {"agent": ("models", "budget"), "world": ("paraphrase", "eval_share"), "training": ("threads",), # Fields that are shown only where they are set
+             "evaluation": ("comprehensions", "judge_errors")}
 
 @dataclass(frozen=True)
 class Settings:
@@ -150,9 +155,10 @@ class Settings:
     def as_dict(self)->dict:
         "Plain nested dictionaries and lists, ready for JSON"
         plain = _plain(dataclasses.asdict(self))
-        for name in _OPTIONAL: # Profiles without them are what they were before these fields were there
-            if not plain["agent"][name]: del plain["agent"][name]
-        if not plain["training"]["threads"]: del plain["training"]["threads"]
+        for group, names in _OPTIONAL.items(): # Profiles without them are what they were before these fields were there
+            chosen = getattr(self, group)
+            for name in names:
+                if getattr(chosen, name) == getattr(type(chosen), name): del plain[group][name]
         return plain
 
 def _plain(value):
@@ -197,6 +203,15 @@ _PAPER = PROFILES["paper"]
 PROFILES["rehearsal"] = dataclasses.replace(_PAPER, profile="rehearsal",
     world=dataclasses.replace(_PAPER.world, train_questions=24, eval_questions=8),
     evaluation=dataclasses.replace(_PAPER.evaluation, training_sizes=(4, 8, 12), correctness_pairs=4, flywheel_loops=2, resamples=1000))
+
+# %% ../../nbs/core/settings.ipynb #1397b319
+_FIVE = (2025, 2026, 2027, 2028, 2029)
+PROFILES["power"] = Settings("power",
+    world=WorldSettings(train_questions=1000, eval_questions=2200, difficulty=.6, paraphrase=1., eval_share=.6, fanout_questions=None),
+    retriever=PROFILES["mini"].retriever,
+    training=dataclasses.replace(_LAPTOP_TRAINING, max_steps=112),
+    evaluation=EvaluationSettings(train_seeds=_FIVE, ablation_seeds=_FIVE, training_sizes=(448, 896), correctness_pairs=448,
+                                  comprehensions=(0., .5, 1.), judge_errors=(.3,)))
 
 # %% ../../nbs/core/settings.ipynb #ed8e93bd
 PAIRS = ("mine", "hub") # Values of `mining.pairs`

@@ -37,6 +37,7 @@ class Obfuscator:
     rare:frozenset[str] # Stems that few documents have
     common:frozenset[str] # Words that occur in lower case
     described:dict[str, str] # What stands for a named link that did not survive, by docid
+    paraphrase:float|None=None # Share of the words with synonyms that are replaced by one; None is the difficulty
 
     def line(self,
         items:list[Item], # A clause or a description
@@ -47,8 +48,7 @@ class Obfuscator:
         "What is left of `items`; function words stay before what survives"
         words = [[w for w in self._words(n, item, fate, labels) if item.link in labels or not _stems(w) & hidden]
                  for n, item in enumerate(items)]
-        margin = [self._margin(n, item, fate) for n, item in enumerate(items)]
-        plain = [item.text.lower() in STOPWORDS for item in items]
+        margin, plain = [self._margin(n, item, fate) for n, item in enumerate(items)], [item.text.lower() in STOPWORDS for item in items]
         able = sorted((n for n in range(len(items)) if words[n] and not plain[n]),
                       key=lambda n: (self._is_name(n, items[n]), -margin[n]))
         kept = {n for n in able if margin[n] > 0 or items[n].link in labels or self._blurred(items[n], margin[n])}
@@ -73,7 +73,7 @@ class Obfuscator:
         if item.link in labels: return [labels[item.link]]
         if self._blurred(item, self._margin(n, item, fate)): return self.described[item.link].split()
         word = item.text.lower() if n == 0 and item.text.lower() in self.common else item.text
-        return [reword(word, item.swap * 997 % 1) if item.swap < self.difficulty else word]
+        return [reword(word, item.swap * 997 % 1) if item.swap < (self.difficulty if self.paraphrase is None else self.paraphrase) else word]
 
 def _stems(word): return {stem(part) for part in (word, *word.split("-"), *word.split())}
 
@@ -83,14 +83,16 @@ def make_obfuscator(
     difficulty:float, # d, in [0, 1]
     rare:float=.008, # Stems in at most this share of the documents count as names
     common:float=.04, # A link to an article that more than this share of the documents mention is never described
+    paraphrase:float|None=None, # Share of the words with synonyms that are replaced by one, in [0, 1]; None is the difficulty
 )->Obfuscator:
-    "The obfuscator for a corpus; raises `LratError` for a difficulty outside [0, 1]"
-    if not 0 <= difficulty <= 1: raise LratError(f"world.difficulty is {difficulty}; it must be in [0, 1]")
+    "The obfuscator for a corpus; raises `LratError` for a difficulty or a paraphrase outside [0, 1]"
+    for name, value in ("difficulty", difficulty), ("paraphrase", paraphrase):
+        if value is not None and not 0 <= value <= 1: raise LratError(f"world.{name} is {value}; it must be in [0, 1]")
     counts = Counter(s for a in articles for s in {stem(w) for w in content_words(a.extract)})
     lower = frozenset(w for a in articles for w in WORD.findall(a.extract) if w.islower())
     incoming, most = Links(articles).incoming, common * len(articles)
     described = {a.docid: _opening(a.description, lower) for a in articles if a.description and incoming[a.docid] <= most}
-    return Obfuscator(difficulty, frozenset(s for s, n in counts.items() if n <= max(1, rare * len(articles))), lower, described)
+    return Obfuscator(difficulty, frozenset(s for s, n in counts.items() if n <= max(1, rare * len(articles))), lower, described, paraphrase)
 
 def _opening(description, lower):
     words = WORD.findall(description)[:5]

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from pathlib import Path
 import numpy as np
-from .clues import Plan, Planner, split_of
+from .clues import EVAL_SHARE, Plan, Planner, split_of
 from .corpus import Document, write_corpus
 from .links import Article, most_linked, read_articles
 from .obfuscation import make_obfuscator, write_question
@@ -30,7 +30,7 @@ def plan_questions(
     plans, uses = [], Counter()
     for docid in planner.order:
         if len(plans) == count: break
-        if split_of(docid, planner.seed) != split or not (plan := planner.plan(docid)): continue
+        if split_of(docid, planner.seed, planner.eval_share) != split or not (plan := planner.plan(docid)): continue
         hops = [hop.docid for hop in plan.hops]
         if any(uses[hop] >= hop_uses for hop in hops): continue
         uses.update(hops)
@@ -78,7 +78,10 @@ def build_world(
     "Write corpus, questions and judgements (evidence: target and hops; gold: target); raises `LratError` where the corpus is too small"
     articles = most_linked(read_articles(settings.corpus) if articles is None else articles, settings.documents)
     if not articles: raise LratError("the corpus of the question set holds no document")
-    out, planner, obfuscator = Path(out), Planner(articles, seed), make_obfuscator(articles, settings.difficulty)
+    share = EVAL_SHARE if settings.eval_share is None else settings.eval_share
+    if not 0 < share < 1: raise LratError(f"world.eval_share is {share}; it must lie between 0 and 1")
+    out, planner = Path(out), Planner(articles, seed, eval_share=share)
+    obfuscator = make_obfuscator(articles, settings.difficulty, paraphrase=settings.paraphrase)
     write_corpus(out/"corpus.jsonl", (Document(a.docid, a.text) for a in articles))
     report, gold, asked = {"documents": len(articles), "seed": seed, "difficulty": settings.difficulty}, {}, {}
     for split, count in ("train", settings.train_questions), ("eval", settings.eval_questions):

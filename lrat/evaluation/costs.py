@@ -45,7 +45,7 @@ def is_scripted(
     run:Trajectory, # Its metadata decides
 )->bool:
     "Was it made by one of our rule-based agents, without any model?"
-    return run.metadata.get("policy") in PERSONAS and "usage" not in run.metadata
+    return (run.metadata.get("policy") in PERSONAS or run.metadata.get("simulated") is True) and "usage" not in run.metadata
 
 def trajectory_cost(
     run:Trajectory, # Its metadata and tool calls are used

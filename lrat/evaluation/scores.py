@@ -113,6 +113,12 @@ def _same_question(run, question):
     given, asked = (" ".join((text or "").casefold().split()) for text in (run.query, question.text))
     return not given or given in asked or asked in given
 
+def _refuse_simulated(run):
+    "A simulated reader knows the judgements, so its trajectories show nothing about a retriever"
+    if run.metadata.get("simulated") is True:
+        raise LratError(f"{run.name}: was collected by {run.metadata.get('policy')}, which simulates reading and knows the judgements; it is for training and "
+                        "evaluates nothing: collect with another agent")
+
 def score_trajectories(
     trajectories:str|Path|Iterable[Trajectory], # Folder of `run_<id>.json`, or trajectories
     questions:list[Question], # The questions asked; they are the denominator
@@ -127,6 +133,7 @@ def score_trajectories(
     for run in progress(found, "scoring"):
         key = run.query_id
         if key not in asked or not _same_question(run, asked[key]): others.append(run.name); continue
+        _refuse_simulated(run)
         if key in names: raise InputError(f"{trajectories}: {names[key]} and {run.name} both answer question {key!r}; remove one")
         names[key], statuses[key] = run.name, run.status
         if run.status.startswith("failed"): continue

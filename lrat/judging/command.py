@@ -17,6 +17,7 @@ from ..core.settings import LratError
 from .ensemble import Ensemble
 from .judge import AcceptAll, Decision, Judge, JudgedBrowse, RuleJudge, judge_trajectories
 from .llm import REPLY_FORMATS, LLMJudge, judge_prompt
+from .noise import read_noise
 from .verdicts import read_verdicts
 from ..agents.presets import number_or_none
 from ..llm.client import Wire, read_wire
@@ -100,6 +101,7 @@ JUDGES = {
     "labels": JudgeKind("labels:FILE", "verdicts made elsewhere", lambda options: LabelJudge(options.argument)),
     "ensemble": JudgeKind("ensemble:FILE,FILE", "the majority of verdict files",
                           lambda options: Ensemble([LabelJudge(path) for path in options.argument.split(",") if path])),
+    "noisy": JudgeKind("noisy:MISSES,ACCEPTS", "the rule, with that share of its yes and of its no flipped", lambda options: read_noise(options.argument)),
 }
 JUDGE_GROUP = "lrat.judges" # Entry points; each names a `JudgeKind`
 

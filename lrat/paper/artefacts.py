@@ -99,6 +99,10 @@ _ABLATIONS = (
         ".forgetting:draw_forgetting", claim=".claims:claim_forgetting", pipeline=".forgetting:forgetting_pipeline"),
     Artefact("another_agent", "Another agent: trained on the trajectories of one policy, used by the other", "73_another_agent",
         ".ablations:agent_rows", claim=".claims:claim_another_agent", pipeline=".ablations:agent_pipeline"),
+    Artefact("reader", "Simulated readers: how good must your agent's signals be", "74_reader", ".comprehension:reader_rows", ".comprehension:draw_reader", plan=".plan:plan_reader",
+        needs="collects trajectories of simulated readers", claim=".claims:claim_reader", pipeline=".comprehension:reader_pipeline"),
+    Artefact("human_questions", "Human questions: LRAT by cross-validation on FanOutQA", "75_human_questions", ".human_questions:human_rows",
+        plan=".plan:plan_human", needs="collects trajectories on human questions", claim=".claims:claim_human", pipeline=".human_questions:HumanPipeline"),
 )
 
 ARTEFACTS = {artefact.id: artefact for artefact in (*_COMPARED, *_OBSERVED, *_TRAINED, _AUDIT, *_ABLATIONS)} # In the order of the report

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['Line', 'difference_line', 'compared', 'claim_table2', 'claim_fig7', 'claim_fig8a', 'claim_fig8b', 'claim_fig9b',
            'claim_table3', 'claim_table1', 'claim_fig4a', 'claim_fig4b', 'claim_fig4c', 'claim_fig4d', 'claim_fig6',
-           'claim_audit', 'claim_query_forms', 'claim_tiers', 'claim_another_agent', 'claim_forgetting', 'summarise',
-           'what_came_out']
+           'claim_audit', 'claim_query_forms', 'claim_tiers', 'claim_another_agent', 'claim_forgetting', 'claim_reader',
+           'claim_human', 'summarise', 'what_came_out']
 
 # %% ../../nbs/paper/claims.ipynb #b1b7e199
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ..core.settings import LratError, Settings
 from ..evaluation.behaviour import DIFFERENCES
 from ..evaluation.scores import METRICS
@@ -26,6 +26,7 @@ class Line:
     "A part of a claim"
     held:bool|None # None says something that is no part of the claim
     text:str # With numbers, intervals and n
+    row:dict|None=field(default=None, compare=False) # The paired difference that it is about, if it is one
 
 _WORDS = {"improved": "better", "got worse": "worse", "no significant change": "not significant"}
 
@@ -39,7 +40,7 @@ def difference_line(
     label = METRICS[row["metric"]].label if row["metric"] in METRICS else row["metric"].replace("_", " ")
     text = (f"{system} against {base}{encoder_note(row)} ({', '.join(filter(None, where))}): {label} {difference_text(row)}, "
             f"n = {row['n']:,}: {_WORDS[verdict(row)]}.")
-    return Line(verdict(row) == "improved" if claimed else None, text)
+    return Line(verdict(row) == "improved" if claimed else None, text, row)
 
 def compared(
     rows:list[dict], # Result rows
@@ -176,6 +177,24 @@ def claim_forgetting(rows:list[dict])->list[Line]:
         lines.append(Line(held, f"{system}: success against +LRAT {difference_text(gain)} ({_WORDS[verdict(gain)]}), n = {gain['n']:,}; recall@1 out of "
                           f"domain against the base {difference_text(loss)} ({_WORDS[verdict(loss)]}), n = {loss['n']:,}."))
     return lines
+
+# %% ../../nbs/paper/claims.ipynb #31ed3f4f
+def claim_reader(rows:list[dict])->list[Line]:
+    "The better an agent understands, the more its trajectories teach; filter and weights each add something (a simulation)"
+    readers = [s for s in dict.fromkeys(r["system"] for r in rows if r.get("base") == "base") if ", judge " not in s]
+    by_rule = {}
+    for system in readers: by_rule.setdefault(system.partition(", ")[2], []).append(system)
+    lines = []
+    for rule, base in ("naive", "base"), ("filter", "naive"), ("reweight", "filter"), ("reweight", "reweight, even lengths"):
+        pairs = [(s, s.replace(rule, base) if base != "base" else base) for s in by_rule.get(rule, ())]
+        lines += compared(rows, pairs, metric="success")
+    return lines + compared([r for r in rows if ", judge " in r["system"] and r.get("base") != "base"], claimed=False, metric="success")
+
+def claim_human(rows:list[dict])->list[Line]:
+    "LRAT helps on human questions, by an agent and without one"
+    metrics = {"metric": ("evidence_recall", "recall_at_1", "recall_at_10")}
+    others = [r for r in rows if "simulated perfect reader" in (r["system"], r.get("base"))]
+    return compared(rows, [("+LRAT", "base")], **metrics) + compared(others, claimed=False, **metrics)
 
 # %% ../../nbs/paper/claims.ipynb #3e9c85f1
 def summarise(

@@ -20,6 +20,7 @@ from .artefacts import all_artefacts
 from .costs import cost_table
 from .expected import check_expected, expected_table
 from .figures import load_figures
+from .power import WORTH, claims_table
 from .results import BENCHMARK_LABELS, SYSTEM_LABELS, load_results, results_folder
 from .sentences import COMPARED_BY, comparison_sentence, difference_text, encoder_note, seeds_alone, verdict
 from .tables import Table, format_value, headline_rows, paper_tables, results_tables
@@ -178,6 +179,13 @@ def _expected(checks):
     return {"expected": _box(expected_table(checks), "scroll wrap"), "expected_note": f"{html.escape(note)} A number is OK within its "
             "tolerance, which comes from the spread over training seeds; it has drifted within twice that, else it fails."}
 
+def _claims(profile, results):
+    "What the page says about claims: which are confirmed, refuted or undecided, with what power"
+    table = claims_table(profile, results)
+    note = (f"Confirmed: the interval lies on the claimed side of zero. Refuted: it leaves out every effect worth having ({100 * WORTH['share']:g} points, "
+            f"{WORTH['steps']:g} steps). Power: the chance of seeing an effect of that size with so many questions and seeds. No correction was made for the number of parts.")
+    return {"claims": _box(table, "scroll") if table.rows else "", "claims_note": note if table.rows else "Nothing was recorded that a claim is about."}
+
 def _trajectories(profile, results):
     "What the page says about trajectories; writes a page of them beside it"
     table, page = view_table(trajectory_folders(results)), write_trajectories(profile, results, IN_DOMAIN)
@@ -223,7 +231,7 @@ def build_report(
         leading=[html.escape(s) for s in leading_sentences(results)],
         headline=[_box(t, "scroll headline") for t in headline(results)],
         artefacts=list(_sections(profile)), **_expected(check_expected(profile)), **_costs(recorded, prices),
-        **_trajectories(profile, recorded),
+        **_trajectories(profile, recorded), **_claims(profile, recorded),
         provenance=[_box(t, "scroll wrap") for t in provenance_tables(profile, recorded)],
         settings=[_folded(t) for t in _settings_tables(recorded)])
     path = results_folder(profile)/"report.html"

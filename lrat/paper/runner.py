@@ -207,9 +207,9 @@ def _prices(path, settings):
     priced = path or file and any(entry.price for entry in read_models(file).values())
     return read_prices(path or file) if priced else None
 
-def _plan_lines(settings):
+def _plan_lines(settings, names=()):
     yield from describe_models(settings)
-    yield from describe_plan(make_plan(settings))
+    yield from describe_plan(make_plan(settings, notebooks=[path.stem for path in find_notebooks(names)] if names else ()))
     for artefact, reason in left_out(settings).items():
         yield f"left out: {find_artefact(artefact).name} {reason}; the released pairs come without trajectories"
 
@@ -248,7 +248,7 @@ def run_command(
     profile:str="smoke", # smoke, mini or paper
     seed:int=None, # Another seed for everything
     force:bool=False, # Run even what is up to date
-    plan:bool=False, # Only say what the profile would do and cost, without a network or a GPU
+    plan:bool=False, # Only say what the profile, or the named notebooks, would do and cost, without a network or a GPU
     stages:bool=False, # Only list the stages of these notebooks, and what each will take
     stage:Param("Make only these stages and what they need, such as collect:bm25, train or all; in several processes and on several machines that share this folder, if you like", str, nargs="+")=None,
     processes:int=None, # Stages made at a time, one thread each; for mini one a core, else 1
@@ -266,7 +266,7 @@ def run_command(
     changes = changed_settings(set, pairs, models, budget)
     settings = load_settings(profile, **changes)
     table, meter = _prices(prices, settings), meter_of(settings)
-    if plan: return print("\n".join(_plan_lines(settings)))
+    if plan: return print("\n".join(_plan_lines(settings, notebooks)))
     if check: return print_checks(settings)
     chosen = _chosen(notebooks, settings)
     given = {} if seed is None else {"seed": seed}

@@ -16,6 +16,7 @@ from ..agents.actions import Budget
 from ..judging.answers import JUDGE_SAMPLING, AnswerJudge, answer_is_correct, judge_answers, read_answer_verdicts
 from ..data.published import import_pairs
 from ..agents.collect import collect, open_policy
+from ..agents.registry import known_to, refuse_to_evaluate
 from ..data.corpus import open_corpus
 from ..data.fanoutqa import build_fanoutqa
 from ..core.files import read_json
@@ -46,6 +47,7 @@ class Pipeline:
     ):
         self.settings, self.root, self.systems = settings, root, systems(settings.evaluation)
         self.used, self.edges = {}, {} # Stages by name, and the names of their inputs
+        for policy in settings.agent.policies: refuse_to_evaluate(policy)
         self._first, self._suffix = None, "" # Of another encoder: the pipeline that its pairs come from, and the end of its names
         self._retriever = _plain(settings.retriever)
         self._agent = {name: value for name, value in _plain(settings.agent).items() if name not in ("endpoint", "models", "budget")} # Change no result
@@ -173,7 +175,8 @@ def make_runs(out, data, index, questions, policy, rounds, retriever, agent, see
     budget = Budget(rounds, settings.k, settings.snippet_tokens, settings.browse_tokens)
     asked = read_questions(data/f"{questions}.tsv")[part[0]::part[1]]
     if shuffle is not None: opened = Shuffled(opened, shuffle)
-    chosen = open_policy(policy, opened.corpus, AgentSettings(**agent, endpoint=endpoint), seed=seed, models=models)
+    known = known_to(policy, asked, data/f"{questions}.qrels")
+    chosen = open_policy(policy, opened.corpus, AgentSettings(**agent, endpoint=endpoint), seed=seed, models=models, known=known)
     collect(asked, opened, chosen, out/"runs", budget)
 
 @patch
@@ -190,6 +193,7 @@ def trajectories(self:Pipeline,
     system, about, agent = self._canonical(system), BENCHMARKS[benchmark], self.settings.agent
     if benchmark == "world-train" and self.settings.mining.pairs == "hub":
         raise LratError("the released pairs come without trajectories, and with them none are collected; start from trajectories: --pairs mine")
+    if benchmark != "world-train": refuse_to_evaluate(policy)
     rounds = agent.collection_rounds if benchmark == "world-train" else agent.evaluation_rounds
     name = "-".join(["runs", benchmark, _file_name(policy), _file_name(system), *([str(seed)] if system in self.systems else []),
                      *([f"k{k}"] if k else []), *([f"part{part[0]}"] if part else []), *(["shuffled"] if shuffle is not None else [])])
@@ -205,11 +209,11 @@ def make_verdicts(out, runs, judge, endpoint, model, models):
     judge_trajectories(runs/"runs", make_judge(judge, endpoint, model, models=models), out/"verdicts.jsonl")
 
 @patch
-def verdicts(self:Pipeline, runs:Stage)->Stage:
+def verdicts(self:Pipeline, runs:Stage, judge:str|None=None)->Stage: # None takes the judge of the settings
     "Verdicts on the documents opened in some trajectories"
     mining = self.settings.mining
-    return self._stage(runs.name.replace("runs", "verdicts", 1), make_verdicts, "judging.command",
-                       {"judge": mining.judge, "model": mining.judge_model}, asks=judge_models(self.settings), runs=runs)
+    return self._stage(runs.name.replace("runs", "verdicts", 1) + (f"-{_file_name(judge.replace(',', '-'))}" if judge else ""), make_verdicts, "judging.command",
+                       {"judge": judge or mining.judge, "model": mining.judge_model}, asks=judge_models(self.settings), runs=runs)
 
 @patch
 def collected(self:Pipeline, system:str, seed:int=0)->list[Stage]:
@@ -241,7 +245,7 @@ def pairs(self:Pipeline, system:str, seed:int=0)->Stage:
     chosen = self.system(system)
     if chosen.preset == "hub": return self._subset(self._released(), chosen)
     runs = self.collected(system, seed)
-    verdicts = [self.verdicts(r) for r in runs]
+    verdicts = [self.verdicts(r, chosen.judge) for r in runs]
     if chosen.correct is False:
         runs = [self._stage(f"wrong-{r.name}", make_selected, "mining.subsets", {"correct": False}, data=self.data(), runs=r) for r in runs]
     name = dataclasses.replace(chosen, pairs=None).name

@@ -9,7 +9,7 @@ __all__ = ['AGENT', 'RELEVANCE', 'ANSWERS', 'judge_models', 'roles', 'NamedModel
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from ..agents.scripted import PERSONAS
+from ..agents.registry import asks_model
 from ..core.settings import LratError, Settings, project_root
 from ..llm.budget import Meter, read_allowance
 from ..llm.models import ModelEntry, read_models
@@ -29,7 +29,7 @@ def roles(
     "The models that an experiment asks"
     agent, answer = settings.agent, settings.evaluation.answer_judge
     collecting = agent.collection_policies if settings.mining.pairs == "mine" else ()
-    named = [(name, AGENT) for name in (*collecting, *agent.policies) if name not in PERSONAS]
+    named = [(name, AGENT) for name in (*collecting, *agent.policies) if asks_model(name)]
     if settings.mining.pairs == "mine": named += [(name, RELEVANCE) for name in judge_models(settings)]
     return list(dict.fromkeys(named + [(answer, ANSWERS)] * (answer != "rule")))
 

@@ -6,6 +6,7 @@
 __all__ = ['SYSTEMS', 'System', 'systems', 'size_name', 'loop_name']
 
 # %% ../../nbs/pipeline/systems.ipynb #acc72ce7
+import re
 from dataclasses import dataclass, replace
 from ..core.settings import EvaluationSettings
 
@@ -24,13 +25,14 @@ class System:
     training:tuple[tuple[str,object],...]=() # Training settings that differ: name and value
     query_max_length:int=0 # Tokens of a query, in training and in search; 0 takes the settings'
     alpha:float=1. # Weight of the trained model when its weights are interpolated with the base's
+    judge:str|None=None # Judge of the opened documents
 
     @property
     def name(self)->str:
         "For folders of pairs: the rules, what is left out, and whose trajectories"
         parts = [self.preset or "default", *(["wrong"] if self.correct is False else []), *([str(self.pairs)] if self.pairs else []),
-                 *([f"loop{self.loop}"] if self.loop else []), *(self.policies or ())]
-        return "-".join(parts)
+                 *([f"loop{self.loop}"] if self.loop else []), *(self.policies or ()), *([self.judge] if self.judge else [])]
+        return re.sub(r"[^\w.-]+", "-", "-".join(parts))
 
     @property
     def changes(self)->dict:

@@ -47,7 +47,7 @@ def test_errors_list_every_name(installed):
         assert all(name in str(caught.value) for name in agent_names()) and "\n" not in str(caught.value)
 
 def test_one_record_covers_scripts_and_models():
-    assert [name for name, agent in AGENTS.items() if agent.chat is None] == list(PERSONAS)
+    assert [name for name, agent in AGENTS.items() if agent.chat is None] == [*PERSONAS, "reader"]
     assert all(isinstance(agent, Agent) and agent.name == name and agent.about for name, agent in AGENTS.items())
     with pytest.raises(LratError, match="needs the corpus"): open_agent("hasty")
     with pytest.raises(LratError, match="'glm' is a model; add --endpoint URL"): open_agent("glm")

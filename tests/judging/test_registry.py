@@ -54,7 +54,7 @@ def test_help_and_errors_name_every_judge(package):
     for name in (*(kind.usage for kind in JUDGES.values()), "long-notes"): assert name in spoken
     with pytest.raises(LratError) as caught: make_judge("strict")
     assert str(caught.value) == f"unknown judge 'strict'; choose one of: {', '.join(judge_names())}"
-    assert judge_names() == ["rule", "llm", "accept-all", "labels:FILE", "ensemble:FILE,FILE", "broken", "long-notes"]
+    assert judge_names() == ["rule", "llm", "accept-all", "labels:FILE", "ensemble:FILE,FILE", "noisy:MISSES,ACCEPTS", "broken", "long-notes"]
 
 
 def test_a_built_in_name_cannot_be_taken_and_a_broken_package_is_named(package):
