@@ -4,10 +4,11 @@ import dataclasses
 import pytest
 
 from lrat.core.settings import load_settings
-from lrat.pipeline.systems import SYSTEMS, System, systems
+from lrat.pipeline.systems import SYSTEMS, Fused, System, collecting, is_trained, systems
 
 CHANGES = dict(preset="naive", retrievers=("bm25",), policies=("hasty",), correct=False, pairs=9, loop=2, held_out=.1, replay=.5,
-               training=(("learning_rate", 1e-5),), query_max_length=128, alpha=.5)
+               training=(("learning_rate", 1e-5),), query_max_length=128, alpha=.5,
+               fused=Fused(("base", "bm25")))
 
 
 def test_every_field_of_a_system_is_open_until_it_is_set():
