@@ -201,10 +201,10 @@ def type_name(annotation):
 
 def write_deploy(out):
     "The page on what to deploy, with the answer that its notebook last gave"
-    cells = json.loads((NBS/"ablations"/"75_deployment.ipynb").read_text(encoding="utf-8"))["cells"]
+    cells = json.loads((NBS/"ablations"/"76_deployment.ipynb").read_text(encoding="utf-8"))["cells"]
     outputs = [output for cell in cells if text_of(cell) == "deployment_page(profile)" for output in cell["outputs"]]
     given = ["".join(text) for output in outputs if (text := output.get("data", {}).get("text/markdown"))]
-    answer = given[0] if given else "*Not measured yet: `lrat run 75 --profile mini` and `make outputs` fill in the table.*"
+    answer = given[0] if given else "*Not measured yet: `lrat run deployment --profile mini` and `make outputs` fill in the table.*"
     (out/"deploy.md").write_text((HERE/"deploy.md").read_text(encoding="utf-8").replace("{{ answer }}", answer), encoding="utf-8")
 
 

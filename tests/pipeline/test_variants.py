@@ -257,7 +257,7 @@ def test_general_queries_become_pairs_of_weight_one(pairs, tmp_path):
 # ------------------------------------------------------------------------------------------------------------ run by name
 
 def test_ablations_are_run_by_name_and_never_without():
-    named = find_notebooks(["70", "71", "72_forgetting", "73_another_agent", "75"])
+    named = find_notebooks(["70", "71", "72_forgetting", "73_another_agent", "76"])
     assert [p.parent.name for p in named] == ["ablations"] * 5 and not set(named) & set(find_notebooks([]))
     assert all(notebook_parameters(p) == ["profile", "seed", "changes"] for p in named)
     with pytest.raises(LratError, match=r"'7' names \d+ notebooks"): find_notebooks(["7"])
@@ -286,6 +286,6 @@ def test_ablations_are_recorded_but_no_part_of_the_papers_artefacts(tmp_path, em
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", ["70", "71", "72", "73", "75"])
+@pytest.mark.parametrize("number", ["70", "71", "72", "73", "76"])
 def test_each_ablation_runs_under_smoke(number):
     run_command([number], profile="smoke")
