@@ -40,6 +40,7 @@ COMMANDS = tuple(Command(*row) for row in (
     ("eval", "lrat.evaluation.command:eval_command", "Score trajectories or rankings, each score with its interval", "lrat eval trajectories --questions questions.tsv --out scores.jsonl"),
     ("compare", "lrat.evaluation.command:compare_command", "Compare two systems question by question", "lrat compare base.jsonl trained.jsonl"),
     ("run", "lrat.paper.runner:run_command", "Run the experiment notebooks under a profile and write the report", "lrat run 52 --profile mini"),
+    ("recommend", "lrat.paper.recommendation:recommend_command", "Say which retriever to deploy, from the recorded results of a profile", "lrat recommend --profile mini"),
     ("costs", "lrat.evaluation.costs:costs_command", "Count tokens, seconds and money", "lrat costs trajectories --prices prices.tsv"),
     ("bench", "lrat.bench.command:bench_command", "Measure speed beside other tools", "lrat bench --few"),
     ("gpu", "lrat.bench.gpu:gpu_command", "Measure encoding and training on a GPU beside other tools", "lrat gpu --tiny"),

@@ -6,7 +6,7 @@
 __all__ = ['take_pairs', 'select_trajectories', 'hold_out', 'general_wanted', 'mix_pairs']
 
 # %% ../../nbs/mining/subsets.ipynb #edddd55a
-import math, shutil
+import itertools, math, shutil
 from pathlib import Path
 import numpy as np
 from ..core.files import open_atomic, read_json, read_jsonl, write_json, write_jsonl
@@ -55,24 +55,26 @@ def select_trajectories(
 # %% ../../nbs/mining/subsets.ipynb #80968e49
 def hold_out(
     source:str|Path, # JSON lines of mined pairs, with manifest and provenance beside it
-    out:str|Path, # Folder for `pairs.jsonl`, and for `held.tsv` and `held.qrels`
+    out:str|Path, # Folder for `pairs.jsonl`, for `held.jsonl` with what was held out, and for its queries, `held.tsv` and `held.qrels`
     share:float, # Share of the questions to hold out, more than 0 and less than 1
     seed:int, # Of which questions
 ):
     "Split pairs by question into those to train on and queries to develop on; raises `LratError` where a split is empty"
-    asked = [row["query_id"] for _, row in read_jsonl(f"{source}.provenance.jsonl")]
+    provenance = [row for _, row in read_jsonl(f"{source}.provenance.jsonl")]
+    asked = [row["query_id"] for row in provenance]
     manifest, known = read_json(f"{source}.manifest.json"), sorted(set(asked))
     if not 0 < share < 1: raise LratError(f"held_out is {share}; it must lie between 0 and 1")
     if len(asked) != manifest["pairs"]: raise InputError(f"{source}.provenance.jsonl: has {len(asked)} lines for {manifest['pairs']} pairs; mine again")
     chosen = {known[n] for n in np.random.default_rng(seed).permutation(len(known))[:math.ceil(share * len(known))]}
     if len(chosen) == len(known): raise LratError(f"{source}: has pairs of {len(known)} question only, and none is left to train on; lower held_out")
-    held, out = {}, Path(out)
-    def trained():
-        for (_, row), query_id in zip(read_jsonl(source), asked, strict=True):
-            if query_id not in chosen: yield row
-            else: held.setdefault(" ".join(row["query"].split()), {}).update(dict.fromkeys(row["pos_id"], 1))
-    count = write_jsonl(out/"pairs.jsonl", trained())
-    write_json(out/"pairs.jsonl.manifest.json", manifest | {"pairs": count, "held_out": {"questions": len(chosen), "pairs": len(asked) - count}})
+    out = Path(out)
+    for name, wanted in (("pairs", False), ("held", True)):
+        kept = [(query_id in chosen) == wanted for query_id in asked]
+        count = write_jsonl(out/f"{name}.jsonl", (row for (_, row), keep in zip(read_jsonl(source), kept, strict=True) if keep))
+        write_jsonl(out/f"{name}.jsonl.provenance.jsonl", itertools.compress(provenance, kept))
+        write_json(out/f"{name}.jsonl.manifest.json", manifest | {"pairs": count} | ({} if wanted else {"held_out": {"questions": len(chosen), "pairs": len(asked) - count}}))
+    held = {}
+    for _, row in read_jsonl(out/"held.jsonl"): held.setdefault(" ".join(row["query"].split()), {}).update(dict.fromkeys(row["pos_id"], 1))
     write_questions(out/"held.tsv", (Question(f"held-{n:05}", query) for n, query in enumerate(held, 1)))
     write_qrels(out/"held.qrels", {f"held-{n:05}": judged for n, judged in enumerate(held.values(), 1)})
 

@@ -27,7 +27,7 @@ def variant_rows(
     settings = pipeline.settings
     world, evaluation, seeds = settings.world, settings.evaluation, settings.evaluation.ablation_seeds
     rows = [result_row(artefact, s, "pairs", pairs_seen(pipeline, s, seeds[0]), seed=settings.seed, unit="count")
-            for s in systems if s in pipeline.systems]
+            for s in systems if s in pipeline.systems and not pipeline.systems[s].fused]
     for policy in policies or settings.agent.policies[-1:]:
         for benchmark in (world.in_domain, world.out_of_domain):
             tables = {s: score_tables(pipeline, benchmark, policy, s, seeds) for s in systems}

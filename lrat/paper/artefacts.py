@@ -103,6 +103,8 @@ _ABLATIONS = (
         needs="collects trajectories of simulated readers", claim=".claims:claim_reader", pipeline=".comprehension:reader_pipeline"),
     Artefact("human_questions", "Human questions: LRAT by cross-validation on FanOutQA", "75_human_questions", ".human_questions:human_rows",
         plan=".plan:plan_human", needs="collects trajectories on human questions", claim=".claims:claim_human", pipeline=".human_questions:HumanPipeline"),
+    Artefact("deployment", "Deployment: which retriever to put behind the agent", "76_deployment", ".deployment:deployment_rows",
+        ".deployment:draw_deployment", claim=".claims:claim_deployment", pipeline=".deployment:deployment_pipeline"),
 )
 
 ARTEFACTS = {artefact.id: artefact for artefact in (*_COMPARED, *_OBSERVED, *_TRAINED, _AUDIT, *_ABLATIONS)} # In the order of the report

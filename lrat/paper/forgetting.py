@@ -8,6 +8,7 @@ __all__ = ['REMEDIES', 'FORGETTING_ARMS', 'PAIRS', 'GENERAL_QUERIES', 'ALLOWED',
            'trade_off', 'draw_forgetting']
 
 # %% ../../nbs/paper/forgetting.ipynb #65afde5f
+from collections.abc import Sequence
 from ..core.settings import LratError, Settings
 from ..evaluation.scores import METRICS
 from .ablations import variant_rows
@@ -50,15 +51,18 @@ PAIRS, GENERAL_QUERIES = ("held-out pairs", "mrr"), ("held-out general queries",
 ALLOWED = .03
 
 def development_rows(
-    pipeline:VariantPipeline, # From `forgetting_pipeline`
-)->list[dict]: # Rows of `forgetting`
+    pipeline:VariantPipeline, # From `forgetting_pipeline`, or one that knows other arms
+    artefact:str="forgetting", # Id of an artefact
+    systems:Sequence[str]=("base", *FORGETTING_ARMS), # What is measured
+    held=None, # Stage with queries of held-out pairs; None for all that the arms hold out
+)->list[dict]: # Rows of the artefact
     "The base and all arms on held-out pairs and on held-out general queries, for the first training seed"
     evaluation, rows = pipeline.settings.evaluation, []
-    seed, split = evaluation.ablation_seeds[0], pipeline.split(next(iter(FORGETTING_ARMS)))
-    for (benchmark, metric), judged in ((PAIRS, split), (GENERAL_QUERIES, pipeline.general())):
-        for system in ("base", *FORGETTING_ARMS):
+    seed, held = evaluation.ablation_seeds[0], held or pipeline.split(systems[-1])
+    for (benchmark, metric), judged in ((PAIRS, held), (GENERAL_QUERIES, pipeline.general())):
+        for system in systems:
             table = pipeline.development(judged, system, seed)
-            rows += score_rows("forgetting", system, [table], [seed], evaluation, None, benchmark, [metric])
+            rows += score_rows(artefact, system, [table], [seed], evaluation, None, benchmark, [metric])
     return rows
 
 def score_of(
@@ -83,9 +87,10 @@ def choose(
 
 def chosen_strengths(
     rows:list[dict], # From `development_rows`
+    remedies:dict[str,dict]=REMEDIES, # Remedy to its strengths
 )->dict[str,str]: # Remedy to system
     "The strength of each remedy that development data prefer"
-    return {remedy: choose(rows, [system_name(remedy, s) for s in arms]) for remedy, arms in REMEDIES.items()}
+    return {remedy: choose(rows, [system_name(remedy, s) for s in arms]) for remedy, arms in remedies.items()}
 
 # %% ../../nbs/paper/forgetting.ipynb #d3fedf0d
 def benchmark_rows(
@@ -102,8 +107,8 @@ def forgetting_rows(
     return development_rows(pipeline) + benchmark_rows(pipeline)
 
 # %% ../../nbs/paper/forgetting.ipynb #542cf211
-LINES = [(colour, marker) for marker, colours in (("o", ("orange", "green", "purple", "sky")), ("^", ("blue", "grey", "green", "orange")))
-         for colour in colours] # Of the remedies, in turn
+LINES = [(colour, marker) for marker, colours in (("o", ("orange", "green", "purple", "sky")), ("^", ("blue", "grey", "green", "orange")),
+         ("v", ("purple", "sky", "blue", "grey"))) for colour in colours] # Of the remedies, in turn
 
 def _point(axis, x, y, colour, marker, label=None, size=4, alpha=1.):
     "A point with whiskers both ways, in percent"

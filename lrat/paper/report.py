@@ -21,6 +21,7 @@ from .costs import cost_table
 from .expected import check_expected, expected_table
 from .figures import load_figures
 from .power import WORTH, claims_table
+from .recommendation import deployment_page
 from .results import BENCHMARK_LABELS, SYSTEM_LABELS, load_results, results_folder
 from .sentences import COMPARED_BY, comparison_sentence, difference_text, encoder_note, seeds_alone, verdict
 from .tables import Table, format_value, headline_rows, paper_tables, results_tables
@@ -186,6 +187,12 @@ def _claims(profile, results):
             f"{WORTH['steps']:g} steps). Power: the chance of seeing an effect of that size with so many questions and seeds. No correction was made for the number of parts.")
     return {"claims": _box(table, "scroll") if table.rows else "", "claims_note": note if table.rows else "Nothing was recorded that a claim is about."}
 
+def _deployment(profile, recorded):
+    "What the page says about the retriever to deploy"
+    if "deployment" not in recorded: return {"deployment": "", "deployment_note": f"Nothing was compared yet: lrat run deployment --profile {profile} does it."}
+    said, table, rule = deployment_page(profile)
+    return {"deployment": _box(table, "scroll headline"), "deployment_note": html.escape(f"{said.text.strip('*')} {rule.text}")}
+
 def _trajectories(profile, results):
     "What the page says about trajectories; writes a page of them beside it"
     table, page = view_table(trajectory_folders(results)), write_trajectories(profile, results, IN_DOMAIN)
@@ -231,7 +238,7 @@ def build_report(
         leading=[html.escape(s) for s in leading_sentences(results)],
         headline=[_box(t, "scroll headline") for t in headline(results)],
         artefacts=list(_sections(profile)), **_expected(check_expected(profile)), **_costs(recorded, prices),
-        **_trajectories(profile, recorded), **_claims(profile, recorded),
+        **_trajectories(profile, recorded), **_claims(profile, recorded), **_deployment(profile, recorded),
         provenance=[_box(t, "scroll wrap") for t in provenance_tables(profile, recorded)],
         settings=[_folded(t) for t in _settings_tables(recorded)])
     path = results_folder(profile)/"report.html"

@@ -11,6 +11,7 @@ from ..core.settings import EvaluationSettings
 from ..evaluation.scores import ScoreTable
 from .results import comparison_rows, score_rows
 from ..pipeline.pipeline import BENCHMARKS, Pipeline
+from ..pipeline.systems import is_trained
 
 # %% ../../nbs/paper/scoring.ipynb #2b28ba62
 def score_tables(
@@ -22,7 +23,7 @@ def score_tables(
     k:int|None=None, # Results of a search; None takes the settings'
 )->tuple[list[ScoreTable],list[int]]:
     "Score tables of an agent's trajectories and their seeds: one for each training seed, or one alone"
-    if system not in pipeline.systems: return [pipeline.scores(benchmark, policy, system, k=k)], [pipeline.settings.seed]
+    if not is_trained(system, pipeline.systems): return [pipeline.scores(benchmark, policy, system, k=k)], [pipeline.settings.seed]
     return [pipeline.scores(benchmark, policy, system, seed, k) for seed in seeds], list(seeds)
 
 def ranking_tables(
@@ -32,7 +33,7 @@ def ranking_tables(
     seeds:Sequence[int], # Training seeds, where the system is trained
 )->tuple[list[ScoreTable],list[int]]:
     "Score tables of queries without an agent and their seeds: one for each training seed, or one alone"
-    if system not in pipeline.systems: return [pipeline.ranking_scores(benchmark, system)], [pipeline.settings.seed]
+    if not is_trained(system, pipeline.systems): return [pipeline.ranking_scores(benchmark, system)], [pipeline.settings.seed]
     return [pipeline.ranking_scores(benchmark, system, seed) for seed in seeds], list(seeds)
 
 # %% ../../nbs/paper/scoring.ipynb #0f6283ce

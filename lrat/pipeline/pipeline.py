@@ -30,7 +30,8 @@ from ..llm.models import find_model, open_model, read_models
 from ..data.questions import read_qrels, read_questions, read_trec_run, write_trec_run
 from ..llm.budget import metered
 from .roles import judge_models, meter_of
-from .systems import System, loop_name, systems
+from .fused import fused_index
+from .systems import System, collecting, file_name, is_trained, loop_name, systems
 from ..mining.subsets import select_trajectories, take_pairs
 from ..core.settings import AgentSettings, InputError, LratError, RetrieverSettings, Settings, TrainingSettings, WorldSettings, project_root
 from ..evaluation.position_bias import Shuffled
@@ -60,7 +61,7 @@ class Pipeline:
 
     def _stage(self, name, function, modules, parameters, asks=None, **inputs):
         "The stage that `function` makes; `modules` are those that do the work, without `lrat.`; `asks` names the models that it needs"
-        if name.partition("-")[0] in ("index", "runs", "model", "ranking"): name += self._suffix # What depends on the encoder
+        if name.partition("-")[0] in ("index", "runs", "model", "weights", "ranking"): name += self._suffix # What depends on the encoder
         addresses, counted = (None, None) if asks is None else self._served(asks)
         stage = self._run(name, function, parameters, inputs, self.root, tuple(f"lrat.{m}" for m in modules.split()), addresses, counted)
         flat = (one for value in inputs.values() for one in (value if isinstance(value, list) else [value]))
@@ -76,8 +77,6 @@ class Pipeline:
 
 def _plain(group): return json.loads(json.dumps(dataclasses.asdict(group)))
 
-def _file_name(name): return re.sub(r"[^\w.-]+", "-", name.replace("+", "").replace(",", "")).lower()
-
 # %% ../../nbs/pipeline/21_pipeline.ipynb #0dad6a45
 @patch
 def system(self:Pipeline,
@@ -88,7 +87,7 @@ def system(self:Pipeline,
     if settings.mining.pairs == "hub" and known.plain: return System("hub", retrievers=(), pairs=known.pairs)
     preset = known.preset or settings.mining.preset
     correct = (settings.mining.correct_only and mining_rules(preset).correct_only) or None if known.correct is None else known.correct
-    return dataclasses.replace(known, preset=preset, correct=correct, retrievers=known.retrievers or settings.agent.collection_retrievers)
+    return dataclasses.replace(known, preset=preset, correct=correct, retrievers=known.retrievers or collecting(settings.agent.collection_retrievers, self.systems))
 
 @patch
 def _canonical(self:Pipeline, name):
@@ -154,16 +153,17 @@ def _model(folder, kind, settings):
 
 @patch
 def index(self:Pipeline,
-    system:str, # bm25, base, a trained system, or the name of another encoder
+    system:str, # bm25, base, a trained system, a fusion, or the name of another encoder
     seed:int=0, # Training seed, where the system is trained
     corpus:str="corpus.jsonl", # Which corpus of the data
 )->Stage:
     "The index of a system over a corpus"
     system, retriever, model = self._canonical(system), self._retriever, None
+    if fused := fused_index(self, system, seed, corpus): return fused
     if system in self.systems: model = self.model(system, seed)
     elif system not in ("bm25", "base"): retriever = retriever | {"model": system}
     kind = "bm25" if system == "bm25" else "dense"
-    name = f"index-{_file_name(system)}{f'-{seed}' if model else ''}{'' if corpus == 'corpus.jsonl' else '-' + corpus.split('.')[0]}"
+    name = f"index-{file_name(system)}{f'-{seed}' if model else ''}{'' if corpus == 'corpus.jsonl' else '-' + corpus.split('.')[0]}"
     modules = "retrieval.bm25 retrieval.index" if kind == "bm25" else "retrieval.index"
     return self._stage(name, make_index, modules, {"corpus": corpus, "kind": kind, "retriever": retriever}, data=self.data(),
                        **({"model": model} if model else {}))
@@ -195,7 +195,7 @@ def trajectories(self:Pipeline,
         raise LratError("the released pairs come without trajectories, and with them none are collected; start from trajectories: --pairs mine")
     if benchmark != "world-train": refuse_to_evaluate(policy)
     rounds = agent.collection_rounds if benchmark == "world-train" else agent.evaluation_rounds
-    name = "-".join(["runs", benchmark, _file_name(policy), _file_name(system), *([str(seed)] if system in self.systems else []),
+    name = "-".join(["runs", benchmark, file_name(policy), file_name(system), *([str(seed)] if is_trained(system, self.systems) else []),
                      *([f"k{k}"] if k else []), *([f"part{part[0]}"] if part else []), *(["shuffled"] if shuffle is not None else [])])
     chosen = {"part": list(part)} if part else {}
     if shuffle is not None: chosen["shuffle"] = shuffle
@@ -293,6 +293,7 @@ def make_model(out, pairs, retriever, training, seed):
 @patch
 def training(self:Pipeline, system:str, seed:int=0)->TrainingSettings:
     "How a system is trained: the settings' way, for no more steps than its pairs allow"
+    if self.systems[system].fused: raise LratError(f"{system}: is a fusion of indexes, which has no model of its own")
     training, pairs = self.settings.training, self.manifest(system, seed)["pairs"]
     if training.max_steps < 0: return training
     return dataclasses.replace(training, max_steps=min(training.max_steps, math.ceil(pairs * training.epochs / training.batch_size)))
@@ -340,7 +341,7 @@ def make_ranking(out, data, index, questions, k):
 def ranking(self:Pipeline, benchmark:str, system:str, seed:int=0)->Stage:
     "The retriever's own results for the questions of a benchmark, without an agent"
     system, about = self._canonical(system), BENCHMARKS[benchmark]
-    name = f"ranking-{benchmark}-{_file_name(system)}{f'-{seed}' if system in self.systems else ''}"
+    name = f"ranking-{benchmark}-{file_name(system)}{f'-{seed}' if is_trained(system, self.systems) else ''}"
     return self._stage(name, make_ranking, "retrieval.index data.questions", {"questions": about.stem, "k": 10}, data=self.data(),
                        index=self.index(system, seed, about.corpus))
 
@@ -356,5 +357,5 @@ def with_encoder(self:Pipeline, retriever:RetrieverSettings)->Pipeline:
     "The same pipeline for another encoder, which is trained on the same pairs; its stages count among those of this one"
     other = copy.copy(self)
     other.settings, other._retriever = dataclasses.replace(self.settings, retriever=retriever), _plain(retriever)
-    other._first, other._suffix = self, f"-{_file_name(retriever.model)}"
+    other._first, other._suffix = self, f"-{file_name(retriever.model)}"
     return other

@@ -16,6 +16,7 @@ from ..training.general_queries import general_queries, with_neighbours
 from ..retrieval.index import open_index
 from ..evaluation.scores import ScoreTable, score_rankings
 from ..mining.query_context import with_context
+from .fused import make_halves
 from .pipeline import BENCHMARKS, Pipeline, make_index, make_model, make_ranking
 from ..data.questions import Question, read_qrels, read_trec_run, write_qrels, write_questions
 from ..core.settings import LratError, RetrieverSettings, Settings, TrainingSettings
@@ -96,6 +97,12 @@ def split(self:VariantPipeline, system:str, seed:int=0)->Stage:
     variant = self.system(system)
     return self._stage(f"split-{variant.name}-held{variant.held_out:g}", make_split, "mining.subsets", {"share": variant.held_out,
                        "seed": self.settings.seed}, pairs=Pipeline.pairs(self, system, seed))
+
+@patch
+def halves(self:VariantPipeline, system:str, seed:int=0)->Stage:
+    "What a variant holds out, split once more: half to learn the weights of a fusion from, half to choose by"
+    split = self.split(system, seed)
+    return self._stage(split.name.replace("split", "halves", 1), make_halves, "mining.subsets", {"seed": self.settings.seed}, split=split)
 
 @patch
 def pairs(self:VariantPipeline, system:str, seed:int=0)->Stage:

@@ -42,7 +42,8 @@ def invent_scores(
         return {"pairs": found.pairs or 300 * (found.loop or 5) * (2 if found.preset in ("naive", "top1", "lexical") else 1)}
     def invent(where, queries, system, seed): return _invent(pipeline, gain, questions, where, queries, system, seed)
     other = copy.copy(pipeline)
-    other.manifest, other.split, other.general = pairs, lambda system, seed=0: "held-out pairs", lambda: "held-out queries"
+    other.manifest, other.general = pairs, lambda: "held-out queries"
+    other.split = other.halves = lambda system, seed=0: "held-out pairs"
     other.scores = lambda benchmark, policy, system, seed=0, k=None: invent(f"{benchmark} {policy}", False, system, seed)
     other.ranking_scores = lambda benchmark, system, seed=0: invent(benchmark, True, system, seed)
     other.development = lambda judged, system, seed=0: invent(judged, True, system, seed)

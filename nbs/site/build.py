@@ -97,7 +97,7 @@ def write_index(out):
         toctree("How to", relative(notebooks("howto"))),
         toctree("Experiments", relative(notebooks("experiments"))),
         toctree("Beyond the paper", relative(notebooks("ablations"))),
-        toctree("Results and limits", ["results.md", *relative(notebooks("benchmarks")), "data_files.md"]),
+        toctree("Results and limits", ["results.md", "deploy.md", *relative(notebooks("benchmarks")), "data_files.md"]),
         toctree("Look it up", ["glossary", "api", "commands/overview", "reference/overview", "modules"])])
     notebook["cells"].append({"cell_type": "markdown", "id": "contents", "metadata": {}, "source": trees})
     (out/"index.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
@@ -199,6 +199,15 @@ def type_name(annotation):
     return "" if annotation is None else f"`{getattr(annotation, '__name__', None) if isinstance(annotation, type) and not hasattr(annotation, '__args__') else str(annotation).replace('typing.', '')}`"
 
 
+def write_deploy(out):
+    "The page on what to deploy, with the answer that its notebook last gave"
+    cells = json.loads((NBS/"ablations"/"76_deployment.ipynb").read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells if text_of(cell) == "deployment_page(profile)" for output in cell["outputs"]]
+    given = ["".join(text) for output in outputs if (text := output.get("data", {}).get("text/markdown"))]
+    answer = given[0] if given else "*Not measured yet: `lrat run deployment --profile mini` and `make outputs` fill in the table.*"
+    (out/"deploy.md").write_text((HERE/"deploy.md").read_text(encoding="utf-8").replace("{{ answer }}", answer), encoding="utf-8")
+
+
 def write_sources(out):
     shutil.rmtree(out, ignore_errors=True)
     write_notebooks(out)
@@ -208,6 +217,7 @@ def write_sources(out):
     shutil.copytree(ROOT/"figures", out/"figures", ignore=shutil.ignore_patterns("*.json", "README.md"))
     shutil.copy(ROOT/"data"/"README.md", out/"data_files.md")
     shutil.copy(HERE/"results.md", out/"results.md")
+    write_deploy(out)
     shutil.copy(HERE/"conf.py", out/"conf.py")
     (out/"_static").mkdir()
     shutil.copy(HERE/"site.css", out/"_static"/"site.css")

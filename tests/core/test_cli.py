@@ -8,7 +8,7 @@ from lrat.core.cli import COMMANDS, command_parser
 from paths import ROOT
 
 LRAT = Path(sys.executable).parent/"lrat"
-PROMISED = "fetch index search serve collect import judge agree mine merge stats train average eval compare run costs bench".split()
+PROMISED = "fetch index search serve collect import judge agree mine merge stats train average eval compare run recommend costs bench".split()
 
 
 def run(words, cwd=None):

@@ -15,7 +15,7 @@ from lrat.pipeline.pipeline import Pipeline
 from lrat.testing.package import write_package
 
 FUNCTIONS = ("rows", "figure", "printed", "plan", "claim", "pipeline")
-SCORED = ("table2", "fig1", "fig7", "fig8a", "fig8b", "fig9b", "table3", "query_forms", "negative_tiers", "forgetting", "another_agent")
+SCORED = ("table2", "fig1", "fig7", "fig8a", "fig8b", "fig9b", "table3", "query_forms", "negative_tiers", "forgetting", "another_agent", "deployment")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from lrat.data.corpus import Document
 from lrat.core.files import read_jsonl, write_json, write_jsonl
 from lrat.training.general_queries import FORMS, common_properties, general_queries, with_neighbours
 from lrat.paper.forgetting import GENERAL_QUERIES, FORGETTING_ARMS, PAIRS, REMEDIES, benchmark_rows, choose, chosen_strengths, development_rows
+from lrat.paper.deployment import DEPLOYMENT_ARMS, HELD, LEARNED, PARTLY, choice_rows
 from lrat.evaluation.scores import METRICS, ScoreTable
 from lrat.data.questions import read_qrels, read_questions
 from lrat.paper.artefacts import ARTEFACTS, paper_artefacts
@@ -19,7 +20,7 @@ from lrat.core.settings import InputError, LratError, load_settings
 from lrat.core.stages import Stage
 from lrat.pipeline.variants import VariantPipeline, make_general
 from lrat.mining.subsets import hold_out, mix_pairs
-from lrat.pipeline.systems import System
+from lrat.pipeline.systems import Fused, System
 
 
 class Planned(VariantPipeline):
@@ -118,6 +119,39 @@ def test_a_setting_that_training_does_not_have_is_named(tmp_path):
 def test_variants_need_runs_even_where_released_pairs_are_trained_on(tmp_path):
     plan = Planned(load_settings("smoke", mining__pairs="hub"), FORGETTING_ARMS, tmp_path)
     with pytest.raises(LratError, match="released pairs come without trajectories"): plan.model("lower rate: 1e-05", 1)
+
+
+# ------------------------------------------------------------------------------------------------------------ fusions
+
+def test_a_learned_fusion_reads_held_out_pairs_and_general_queries_and_no_benchmark(tmp_path):
+    plan = planned({PARTLY: HELD} | DEPLOYMENT_ARMS, tmp_path)
+    rows = choice_rows(plan)
+    assert not [n for n in plan.made if n.startswith(("runs-", "ranking-")) and not n.startswith("runs-world-train")]
+    weights = {n: inputs for n, (inputs, _) in plan.made.items() if n.startswith("weights-")}
+    assert len(weights) == sum(len(arms) for arms in LEARNED.values())
+    assert all(inputs[-2:] == ["halves-recommended-held0.1", "general"] and not {"world", "pairs-recommended"} & set(inputs) for inputs in weights.values())
+    assert {r["benchmark"] for r in rows} == {PAIRS[0], GENERAL_QUERIES[0]}
+
+
+def test_fusions_share_the_indexes_and_what_is_not_trained_has_no_seed(tmp_path):
+    plan = planned({PARTLY: HELD} | DEPLOYMENT_ARMS, tmp_path)
+    for seed in (1, 2): plan.ranking_scores("fanoutqa-leaf", "base + BM25"), plan.ranking_scores("fanoutqa-leaf", "learned base + LRAT + BM25: temperature, general 1", seed)
+    made = [n for n in plan.made if n.startswith(("index-", "ranking-"))]
+    assert len([n for n in made if "base-bm25" in n]) == 2 and len([n for n in made if "learned" in n]) == 4 and len([n for n in made if n == "index-bm25"]) == 1
+
+
+def test_a_fusion_does_not_learn_from_pairs_that_trained_a_part_of_it(tmp_path):
+    arms = {"other": System(held_out=.2), "all": System(), **{n: System(held_out=.1, fused=Fused(("base", n[:-1]), learned=True)) for n in ("other+", "all+")},
+            "open": System(fused=Fused(("base", "bm25"), learned=True))}
+    for name, said in (("other+", "other holds out other pairs"), ("all+", "all holds out other pairs"), ("open", "set held_out")):
+        with pytest.raises(LratError, match=said): planned(arms, tmp_path).index(name, 1)
+
+
+def test_agents_collect_with_a_fusion(tmp_path):
+    plan = Planned(load_settings("mini", agent__collection_retrievers=("base + BM25",)), {}, tmp_path)
+    plan.pairs("+LRAT")
+    assert "runs-world-train-patient-base-bm25" in plan.made and plan.made["index-base-bm25"][0] == ["world", "index-base", "index-bm25"]
+    with pytest.raises(LratError, match="is trained on what is collected"): Planned(load_settings("mini", agent__collection_retrievers=("+LRAT + BM25",)), {}, tmp_path).pairs("+LRAT")
 
 
 # ------------------------------------------------------------------------------------------------------------ the choice
@@ -223,10 +257,10 @@ def test_general_queries_become_pairs_of_weight_one(pairs, tmp_path):
 # ------------------------------------------------------------------------------------------------------------ run by name
 
 def test_ablations_are_run_by_name_and_never_without():
-    named = find_notebooks(["70", "71", "72_forgetting", "73_another_agent", "74_reader", "75_human_questions"])
-    assert [p.parent.name for p in named] == ["ablations"] * 6 and not set(named) & set(find_notebooks([]))
+    named = find_notebooks(["70", "71", "72_forgetting", "73_another_agent", "74_reader", "75_human_questions", "76"])
+    assert [p.parent.name for p in named] == ["ablations"] * 7 and not set(named) & set(find_notebooks([]))
     assert all(notebook_parameters(p) == ["profile", "seed", "changes"] for p in named)
-    with pytest.raises(LratError, match="'7' names 6 notebooks"): find_notebooks(["7"])
+    with pytest.raises(LratError, match="'7' names 7 notebooks"): find_notebooks(["7"])
 
 
 def test_a_run_without_names_runs_no_ablation(monkeypatch):
@@ -247,11 +281,11 @@ def test_ablations_are_recorded_but_no_part_of_the_papers_artefacts(tmp_path, em
     settings = load_settings("smoke")
     ablations = set(ARTEFACTS) - set(paper_artefacts())
     for artefact in ablations: record(settings, artefact, [result_row(artefact, "base", "success", .5)], {})
-    assert len(ablations) == 6 and load_results("smoke") == {} and set(load_results("smoke", own=True)) == ablations
+    assert len(ablations) == 7 and load_results("smoke") == {} and set(load_results("smoke", own=True)) == ablations
     assert sorted(json.loads(p.read_text())["artefact"] for p in (tmp_path/"results"/"smoke").glob("*.json")) == sorted(ablations)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", ["70", "71", "72", "73", "74", "75"])
+@pytest.mark.parametrize("number", ["70", "71", "72", "73", "74", "75", "76"])
 def test_each_ablation_runs_under_smoke(number):
     run_command([number], profile="smoke")
