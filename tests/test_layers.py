@@ -151,4 +151,5 @@ def test_an_example_leaves_no_path_and_no_variable_to_the_next_notebook(path):
     added = re.search(r"sys\.path\.(insert|append)\(", text) is not None
     variables = set(re.findall(r'os\.environ\["(\w+)"\]\s*=', text)) - {"HF_HUB_DISABLE_PROGRESS_BARS"}
     assert "forget_package(" in text or not added and "PYTHONPATH" not in variables
-    assert variables - {"PYTHONPATH"} <= set(re.findall(r'(?:del os\.environ\[|os\.environ\.pop\()"(\w+)"', text))
+    undone = re.findall(r'(?:del os\.environ\[|os\.environ\.pop\()"(\w+)"', text) + re.findall(r'"(\w+)"', " ".join(re.findall("kept = .*", text)))
+    assert variables - {"PYTHONPATH"} <= set(undone)

@@ -165,18 +165,15 @@ def collect_command(
     browse_tokens:int=None, # Tokens shown of an opened document
     hide_seen:store_true=False, # A search leaves out what earlier searches of the question have shown, and shows the next best
     tokenizer:str="all-MiniLM-L6-v2", # Model whose tokenizer counts those tokens
-    temperature:Param("Sampling temperature sent to the model; none leaves it out", number_or_none)=None,
-    top_p:Param("Nucleus sampling threshold sent to the model; none leaves it out", number_or_none)=None,
-    presence_penalty:Param("Presence penalty sent to the model; none leaves it out", number_or_none)=None,
-    seed:Param("Sampling seed sent to the model; none leaves it out", number_or_none)=None,
+    temperature:Param("Sampling temperature sent to the model; none leaves it out", number_or_none)=None, top_p:Param("Nucleus sampling threshold sent to the model; none leaves it out", number_or_none)=None,
+    presence_penalty:Param("Presence penalty sent to the model; none leaves it out", number_or_none)=None, seed:Param("Sampling seed sent to the model; none leaves it out", number_or_none)=None,
     leave_out:Param("Fields of a request that the server does not take", str, nargs="+")=None,
     rename:Param("Fields that the server knows by another name, such as max_tokens=max_completion_tokens", str, nargs="+")=None,
     headers:str="", # File of headers and query parameters that the server wants, one a line: 'Name: value' or '?name=value'
     concurrency:int=8, # Requests sent to the model concurrently
     batch_size:int=64, # Questions in progress at the same time; more than `concurrency` keep the model busy while others search
     deadline:float=7200, # Seconds that a model may take over one question
-    rerank:Param(RERANK_HELP, str)="",
-    depth:Param(DEPTH_HELP, int)=None,
+    rerank:Param(RERANK_HELP, str)="", depth:Param(DEPTH_HELP, int)=None,
 ):
     "Run an agent on questions and keep its trajectories; the same command again does what is left"
     if evaluation: refuse_to_evaluate(agent)

@@ -12,7 +12,7 @@ from .actions import BrowseCall, Budget, Observation, Page, Refusal, Result, Res
 from ..core.settings import InputError
 from ..retrieval.query_forms import form_of
 from ..retrieval.unseen import Unseen, search_unseen
-from ..trajectories.trajectory import format_document, format_results
+from ..trajectories.rendering import format_document, format_results
 
 # %% ../../nbs/agents/environment.ipynb #6928d3f9
 class SearchEnvironment:

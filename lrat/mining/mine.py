@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from fastcore.script import Param
-from ..core.files import digest, open_atomic, output_lock, progress, read_json, read_lines, to_json, write_json, write_jsonl
+from ..core.files import digest, open_atomic, output_lock, progress, read_json, read_lines, to_json, write_json
 from ..core.parallel import ENGINES, map_shards
 from ..core.settings import InputError, LratError, code_version
 from ..core.sums import changed_file, write_record, write_sums

@@ -178,6 +178,7 @@ def claim_forgetting(rows:list[dict])->list[Line]:
                           f"domain against the base {difference_text(loss)} ({_WORDS[verdict(loss)]}), n = {loss['n']:,}."))
     return lines
 
+# %% ../../nbs/paper/claims.ipynb #6d4ca0fb
 def claim_deployment(rows:list[dict])->list[Line]:
     "A candidate has at least the success of BM25, with at most .03 less recall than the base out of domain"
     lines, counted = [], headline_rows(rows)

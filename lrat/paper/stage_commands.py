@@ -17,7 +17,7 @@ from ..core.stages import found_stage, holder_of
 from .actual import planned_kind
 from .artefacts import all_artefacts
 from .plan import left_out, make_plan
-from ..pipeline.graph import Asked, Graph, Task, stage_label
+from ..pipeline.graph import Asked, Graph, stage_label
 from ..pipeline.needs import Needs, short_time
 from ..pipeline.workers import make_stages
 

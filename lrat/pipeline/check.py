@@ -26,7 +26,7 @@ from ..llm.listing import served_models
 from ..llm.models import open_model
 from ..llm.thinking import THINKING_FIELDS, part_text
 from .roles import AGENT, RELEVANCE, NamedModel, named_models
-from ..trajectories.trajectory import format_results
+from ..trajectories.rendering import format_results
 
 # %% ../../nbs/pipeline/check.ipynb #e905de1b
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ __all__ = ['make_fold', 'FoldPipeline', 'pooled']
 
 # %% ../../nbs/pipeline/folds.ipynb #28eef715
 import os
-from pathlib import Path
 import numpy as np
-from ..core.settings import LratError, Settings, WorldSettings
+from ..core.settings import LratError, WorldSettings
 from ..core.stages import Stage
 from ..data.fanoutqa import build_fold
 from ..evaluation.scores import ScoreTable

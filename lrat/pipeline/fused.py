@@ -11,7 +11,7 @@ from ..core.settings import LratError
 from ..core.stages import Stage
 from ..data.questions import read_qrels, read_questions
 from ..mining.subsets import hold_out
-from .systems import System, file_name, is_trained
+from .systems import file_name, is_trained
 from ..retrieval.fusion import Fusion, HybridRetriever, read_fusion
 from ..retrieval.index import build_index, open_index
 from ..training.fuse_indexes import learn_fusion

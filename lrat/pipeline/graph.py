@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 import numpy as np
-from ..core.files import read_json
 from ..core.settings import LratError, Settings
 from ..core.stages import Stage, found_stage, stage_folder
 from ..evaluation.scores import METRICS, ScoreTable

@@ -8,7 +8,7 @@ __all__ = ['BENCHMARKS', 'Pipeline', 'Benchmark', 'make_world', 'link_published'
            'make_answers', 'make_ranking']
 
 # %% ../../nbs/pipeline/21_pipeline.ipynb #74eb1f72
-import copy, dataclasses, json, math, os, re
+import copy, dataclasses, json, math, os
 from dataclasses import dataclass
 from pathlib import Path
 from fastcore.basics import patch
@@ -62,10 +62,9 @@ class Pipeline:
     def _stage(self, name, function, modules, parameters, asks=None, **inputs):
         "The stage that `function` makes; `modules` are those that do the work, without `lrat.`; `asks` names the models that it needs"
         if name.partition("-")[0] in ("index", "runs", "model", "weights", "ranking"): name += self._suffix # What depends on the encoder
-        addresses, counted = (None, None) if asks is None else self._served(asks)
-        stage = self._run(name, function, parameters, inputs, self.root, tuple(f"lrat.{m}" for m in modules.split()), addresses, counted)
-        flat = (one for value in inputs.values() for one in (value if isinstance(value, list) else [value]))
-        self.used[name], self.edges[name] = stage, [one.name for one in flat]
+        served = (None, None) if asks is None else self._served(asks)
+        stage = self._run(name, function, parameters, inputs, self.root, tuple(f"lrat.{m}" for m in modules.split()), *served)
+        self.used[name], self.edges[name] = stage, [one.name for value in inputs.values() for one in (value if isinstance(value, list) else [value])]
         return stage
 
     def _run(self, *given):
@@ -127,8 +126,7 @@ def link_published(out, data, stems, train):
     missing = [name for name in needed if not (data/name).is_file()]
     if missing: raise LratError(f"{data}: lacks {', '.join(missing)}; put the published files there (README, 'The paper's profile')")
     optional = [*["train.qrels"] * train, *(f"{b.stem}.qrels" for b in asked if not b.judged)] # Their evidence is not published; a user may have it
-    known = [name for name in optional if (data/name).is_file()]
-    for name in needed + known:
+    for name in needed + [name for name in optional if (data/name).is_file()]:
         if not (out/name).exists(): os.symlink((data/name).resolve(), out/name)
 
 @patch
@@ -212,7 +210,7 @@ def make_verdicts(out, runs, judge, endpoint, model, models):
 def verdicts(self:Pipeline, runs:Stage, judge:str|None=None)->Stage: # None takes the judge of the settings
     "Verdicts on the documents opened in some trajectories"
     mining = self.settings.mining
-    return self._stage(runs.name.replace("runs", "verdicts", 1) + (f"-{_file_name(judge.replace(',', '-'))}" if judge else ""), make_verdicts, "judging.command",
+    return self._stage(runs.name.replace("runs", "verdicts", 1) + (f"-{file_name(judge.replace(',', '-'))}" if judge else ""), make_verdicts, "judging.command",
                        {"judge": judge or mining.judge, "model": mining.judge_model}, asks=judge_models(self.settings), runs=runs)
 
 @patch
@@ -221,8 +219,8 @@ def collected(self:Pipeline, system:str, seed:int=0)->list[Stage]:
     chosen = self.system(system)
     policies = chosen.policies or self.settings.agent.collection_policies
     if not chosen.loop: return [self.trajectories("world-train", policy, r) for r in chosen.retrievers for policy in policies]
-    loops = self.settings.evaluation.flywheel_loops
-    return [self.trajectories("world-train", policy, loop_name(n), seed, part=(n, loops)) for n in range(chosen.loop) for policy in policies]
+    parts = [(n, self.settings.evaluation.flywheel_loops) for n in range(chosen.loop)]
+    return [self.trajectories("world-train", policy, loop_name(part[0]), seed, part=part) for part in parts for policy in policies]
 
 # %% ../../nbs/pipeline/21_pipeline.ipynb #6dd98e69
 def make_pairs(out, data, runs, verdicts, preset, tokenizer, correct_only):

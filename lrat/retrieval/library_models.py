@@ -6,7 +6,6 @@
 __all__ = ['LIBRARY_MODELS', 'LibraryModel', 'model_kind', 'check_kind', 'load_library_model', 'model_identity']
 
 # %% ../../nbs/retrieval/library_models.ipynb #facdaa3c
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from ..core.cli import require

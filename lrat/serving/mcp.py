@@ -17,7 +17,8 @@ from .http import finish
 from .limits import RequestRefused, check_k, check_query
 from .recording import SessionKey
 from .service import PROTOCOL_SESSION, Caller, Service, caller_of
-from ..trajectories.trajectory import BROWSE_TOOLS, DIALECTS, SEARCH_TOOLS, format_document, format_results
+from ..trajectories.rendering import format_document, format_results
+from ..trajectories.trajectory import BROWSE_TOOLS, DIALECTS, SEARCH_TOOLS
 
 # %% ../../nbs/serving/mcp.ipynb #a3b674c5
 async def _search(service, caller, query, k):

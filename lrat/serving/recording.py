@@ -7,7 +7,7 @@ __all__ = ['SESSION_STATUSES', 'SessionKey', 'read_journal', 'finish_journal', '
            'SessionRecorder']
 
 # %% ../../nbs/serving/recording.ipynb #db1cc4b9
-import contextlib, json, os, secrets, tempfile, time
+import contextlib, os, secrets, tempfile, time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ from .interruptions import Row
 from .museum import QUESTIONS
 from .retriever import WordRetriever, first_words
 from .scripted_models import ScriptedModel, reply_to
-from .server import completion, stand_in
+from .server import stand_in
 
 # %% ../../nbs/testing/bad_endpoints.ipynb #24bc20ad
 PATIENCE = .4 # Seconds that a client waits here for a reply

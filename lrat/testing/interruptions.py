@@ -10,9 +10,9 @@ import os, random, shutil, signal, time
 from dataclasses import dataclass, field
 from pathlib import Path
 from ..core.files import to_json
-from .faults import Ended, contents, difference, start_child
+from .faults import contents, difference, start_child
 from .small_disk import SmallDisk
-from .toy_stages import STAGES, ToyStage
+from .toy_stages import ToyStage
 
 # %% ../../nbs/testing/interruptions.ipynb #aa2e36cc
 @dataclass

@@ -7,7 +7,6 @@ __all__ = ['SmallDisk', 'why_not_small']
 
 # %% ../../nbs/testing/small_disk.ipynb #decb0c43
 import ctypes, os
-from collections.abc import Callable
 from pathlib import Path
 from ..core.settings import LratError
 from .faults import start_child

@@ -23,7 +23,7 @@ from ..pipeline.pipeline import Pipeline
 from ..retrieval.encode_corpus import build_dense
 from ..retrieval.encoder import Encoder
 from ..retrieval.index import open_index
-from .faults import contents, start_child
+from .faults import contents
 from .museum import DOCUMENTS, EVALUATION_QUESTIONS, QUESTIONS, write_museum
 from .retriever import WordRetriever, first_words
 from .tiny_hub import save_encoder

@@ -15,7 +15,7 @@ from lrat.testing.museum import QUESTIONS, write_museum
 from lrat.testing.retriever import WordRetriever
 from lrat.testing.scripted_models import ScriptedModel, Said, agent_script, as_stream, reply_to
 from lrat.testing.server import stand_in
-from lrat.trajectories.trajectory import format_document, format_results
+from lrat.trajectories.rendering import format_document, format_results
 from lrat.agents.actions import Result
 
 HERE, ASKED = Path(__file__).resolve().parent, ("q1", "q2", "q4")
