@@ -112,6 +112,8 @@ class _Crew:
             try: outcome, text = future.result()
             except BrokenProcessPool: raise LratError("a worker process ended before its time (killed, or out of memory); run the same command again to resume") from None
             if outcome == "mistake": self.failed.append(f"{stage_label(task.name)}: {text}")
+            elif outcome == "made" and not (task.folder/"stage.json").is_file():
+                self.failed.append(f"{stage_label(task.name)}: the code was changed while this command ran; run it again")
             elif outcome == "made": # Where it is held, another one was quicker
                 self.made += 1
                 self.say(f"{stage_label(task.name)}: made; {self.made} made by this command in {short_time(time.time() - self.start)}, {left - 1} or more to make")

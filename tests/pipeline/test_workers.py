@@ -55,6 +55,12 @@ def test_the_stage_of_a_lost_machine_is_taken_by_whoever_looks_again(tmp_path, m
     assert said.count("index:a: a process on other-machine makes it; looking for another stage") == 1 and said.count("nothing else is ready; waiting for index:a") == 1
 
 
+def test_code_that_changes_under_a_command_stops_it(tmp_path, monkeypatch):
+    "Its workers have another key for the same stage, and would make it again and again"
+    monkeypatch.setattr("lrat.pipeline.workers.make_task", lambda given, meter: ("made", ""))
+    with pytest.raises(LratError, match="^index:a: the code was changed while this command ran; run it again$"): make_stages(lambda: graph(tmp_path, STAGES), ["index:a"], say=lambda line: None)
+
+
 def test_memory_decides_how_many_begin(tmp_path, monkeypatch):
     monkeypatch.setattr("lrat.pipeline.workers.free_megabytes", lambda: 1000)
     together, running = [], set()
