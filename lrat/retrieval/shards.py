@@ -62,7 +62,6 @@ def read_shard(
     whole:bool=True, # Compare its bytes with its hashes
 )->tuple[np.ndarray, list[str]]: # Mapped vectors [documents, dimensions] and docids
     "A shard; raises `InputError` where it is damaged, pickled, or does not fit its docids or the model"
-    if whole: check_shard(path)
     docids, vectors = read_json(path.with_suffix(".json")), map_vectors(path)
     if not isinstance(docids, list) or not all(isinstance(docid, str) for docid in docids):
         raise InputError(f"{path.with_suffix('.json')}: must hold a list of docids; delete the index and build it again")
@@ -70,6 +69,7 @@ def read_shard(
         raise InputError(f"{path}: holds {vectors.shape} numbers for {len(docids)} documents; delete the index and build it again")
     if vectors.shape[1] != dimensions:
         raise InputError(f"{path}: holds vectors of {vectors.shape[1]} dimensions, but the model makes {dimensions}; name the model that made them")
+    if whole: check_shard(path)
     return vectors, docids
 
 def map_vectors(

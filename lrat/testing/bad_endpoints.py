@@ -28,7 +28,7 @@ from .scripted_models import ScriptedModel, reply_to
 from .server import stand_in
 
 # %% ../../nbs/testing/bad_endpoints.ipynb #24bc20ad
-PATIENCE = .4 # Seconds that a client waits here for a reply
+PATIENCE = .4 # Seconds that a client waits here for a reply of a server that fails
 
 def _slow(right):
     time.sleep(2 * PATIENCE)
@@ -100,7 +100,7 @@ def _call(asker, server, runs, out):
     "Ask once; what it ended with, empty where it went well"
     out.mkdir(parents=True, exist_ok=True)
     with stand_in(server) as served:
-        try: asker.ask(ChatModel(served.url, "judge" if asker is not ASKERS["agent"] else "toy", timeout=PATIENCE, attempts=2, backoff=.001), runs, out)
+        try: asker.ask(ChatModel(served.url, "judge" if asker is not ASKERS["agent"] else "toy", timeout=PATIENCE if server.bad else 60, attempts=2, backoff=.001), runs, out)
         except (LratError, ModelFailure) as error: return str(error)
     return ""
 
@@ -147,7 +147,7 @@ def bad_endpoints(
     _call(ASKERS["agent"], Server(models), work, work/"asked")
     rows = {who: Row("bad endpoint") for who in ASKERS}
     for who, asker in ASKERS.items():
-        for name in names or BAD_REPLIES:
+        for name in BAD_REPLIES if names is None else names:
             why = outage(asker, BAD_REPLIES[name], models, work/"asked"/"runs", work/"w")
             rows[who].add(why and f"{name}: {why}")
         rows[who].add(changed_mind(asker, models, work/"asked"/"runs", work/"w"))

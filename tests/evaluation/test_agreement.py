@@ -76,7 +76,7 @@ def test_a_verdict_on_other_notes_is_stale(tmp_path):
     judge_trajectories(runs, RuleJudge(), tmp_path/"a.jsonl")
     write_runs(runs, 2) # The same again
     path = runs/"run_01.json"
-    path.write_text(path.read_text().replace("thought 1", "another thought"))
+    path.write_text(json.dumps(json.loads(path.read_text().replace("thought 1", "another thought")))) # As another tool writes it
     pairs = pair_verdicts(tmp_path/"a.jsonl", tmp_path/"a.jsonl", runs)
     assert [p.first for p in pairs] == ["undecided", "stale", "undecided"]
 

@@ -168,6 +168,21 @@ def test_a_training_that_is_killed_goes_on_to_the_same_bytes(world, tmp_path, mo
     assert report["losses"] == read_json(whole/"training.json")["losses"]
 
 
+def test_a_training_that_is_killed_after_its_last_step_takes_no_other(world, tmp_path, monkeypatch):
+    few = dataclasses.replace(QUICK, max_steps=2)
+    train(world/"pairs.jsonl", world/"encoder", tmp_path/"whole", few, 7, "mean")
+    def again(): return train(world/"pairs.jsonl", world/"encoder", tmp_path/"out", few, 7, "mean")
+    with monkeypatch.context() as patch:
+        def killed(*args): raise KeyboardInterrupt
+        patch.setattr("lrat.training.train.save_model", killed)
+        with pytest.raises(KeyboardInterrupt): again()
+    assert last_checkpoint(tmp_path/".out.part").name == "checkpoint-2"
+    again()
+    for name in ("model.safetensors", "training.csv", "files.sha256"): assert (tmp_path/"out"/name).read_bytes() == (tmp_path/"whole"/name).read_bytes()
+    whole, out = (read_json(tmp_path/name/"training.json") for name in ("whole", "out"))
+    assert whole | {"name": "out"} == out and out["steps"] == 2
+
+
 def test_the_seed_decides(world, tmp_path):
     few = dataclasses.replace(QUICK, max_steps=2)
     made = [train(world/"pairs.jsonl", world/"encoder", tmp_path/name, few, seed, "mean") for name, seed in (("a", 1), ("b", 1), ("c", 2))]
