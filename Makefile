@@ -14,7 +14,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup reproduce smoke test live slow faults bench gpu vllm export outputs docs lock lab clean
+.PHONY: help setup reproduce smoke rehearsal test live slow faults fuzz audit bench gpu vllm export outputs docs lock lab clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -57,6 +57,15 @@ slow: setup ## the tests that are left out of `make test` because they take minu
 
 faults: setup ## interrupt, starve and damage every stage and every kind of file (20 minutes), into results/faults.json
 	$(BIN)/python -c 'from lrat.testing.fault_table import faults; faults()'
+
+fuzz: setup ## give changed samples to every parser of outside input for half an hour (MINUTES=30), guided by coverage; results/fuzz holds what was found
+	test -d .venv-fuzz/atheris || $(BIN)/python -m pip install --quiet --no-deps --only-binary :all: --target .venv-fuzz atheris==3.0.0 \
+		|| echo "atheris cannot be had for this Python; the seeded generator is used for the same time"
+	PYTHONPATH=$(CURDIR)/.venv-fuzz $(BIN)/python tests/fuzz/run.py --minutes $(or $(MINUTES),30)
+
+audit: ## ask for known vulnerabilities of the pinned packages (needs the network; SECURITY.md says when it was done)
+	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit; .venv-audit/bin/python -m pip install --quiet pip-audit; }
+	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 bench: setup ## measure speed beside other tools (half an hour on a quiet machine), into results/bench.json
 	mkdir -p results/bench

@@ -19,10 +19,15 @@ from .tables import TABLE_SUFFIXES, table_rows
 NOT_JSON = "a line or value that is not valid JSON"
 _DECODER = json.JSONDecoder(parse_constant=lambda name: None)
 
-def _value(text):
-    try: return whole_characters(_DECODER.decode(text), text)
+def _value(text, where="", report=None):
+    try: return _whole(_DECODER.decode(text), text, where, report)
     except ValueError as error: raise InputError(f"is not valid JSON ({getattr(error, 'msg', error)})") from None # A number may have too many digits
     except RecursionError: raise InputError("is nested too deeply") from None
+
+def _whole(value, text, where, report):
+    whole = whole_characters(value, text)
+    if report and whole != value: report.add("half of a character, as a cut leaves it, read as ?", where)
+    return whole
 
 def _is_value(text):
     try: return isinstance(_value(text), (dict, list))
@@ -43,7 +48,7 @@ def _entries(path, name, report, size=1 << 16):
             try: value, end = _DECODER.raw_decode(text) if len(text) >= wanted or not piece else (None, 0)
             except (ValueError, RecursionError): value, end, wanted = None, 0, 2 * len(text)
             if end:
-                yield f"{name}:{line}", whole_characters(value, text[:end])
+                yield f"{name}:{line}", _whole(value, text[:end], f"{name}:{line}", report)
                 line, text, wanted = line + text[:end].count("\n"), text[end:], 1
             elif piece: text += (piece := file.read(size))
             else: break
@@ -64,7 +69,7 @@ def read_values(
         except UnicodeDecodeError: raise InputError(f"{path}: is not UTF-8 text; convert the file first") from None
         return
     for number, line in read_lines(path):
-        try: yield f"{name}:{number}", _value(line)
+        try: yield f"{name}:{number}", _value(line, f"{name}:{number}", report)
         except InputError as error: report.add(NOT_JSON, f"{name}:{number}", f"{error}: {line}")
 
 # %% ../../nbs/importers/values.ipynb #16725510
@@ -76,12 +81,12 @@ def _suffix(path): return path.with_suffix("" if path.suffix in COMPRESSED_SUFFI
 def _member_values(name, data, report):
     "The values of a member of an archive: one, or one a line"
     text = data.decode("utf-8", "replace")
-    try: yield f"{name}:1", _value(text); return
+    try: yield f"{name}:1", _value(text, f"{name}:1", report); return
     except InputError as error:
         if name.endswith(".json"): report.add(NOT_JSON, f"{name}:1", str(error)); return
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip(): continue
-        try: yield f"{name}:{number}", _value(line)
+        try: yield f"{name}:{number}", _value(line, f"{name}:{number}", report)
         except InputError as error: report.add(NOT_JSON, f"{name}:{number}", f"{error}: {line}")
 
 def _file_values(path, name, report):

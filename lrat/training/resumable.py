@@ -55,10 +55,16 @@ def _finished(out, record):
 def _take_steps(trainer, checkpoint, tensorboard):
     "All steps of a training, or those after its last checkpoint"
     done = int(checkpoint.name.split("-")[1]) if checkpoint else 0
+    if done >= trainer.args.total_steps: return _take_last_state(trainer, checkpoint)
     if tensorboard and trainer.is_world_process_zero(): _add_tensorboard(trainer, tensorboard, done)
     trainer.bar = iter(progress(range(trainer.args.total_steps), "training") if trainer.is_world_process_zero() else ())
     for _ in range(done): next(trainer.bar, None)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+def _take_last_state(trainer, checkpoint):
+    "What a training left that was killed after its last step; asked to go on from there, the stock trainer would take one more"
+    trainer._load_from_checkpoint(str(checkpoint))
+    trainer.state = require("transformers", "train").TrainerState.load_from_json(str(checkpoint/"trainer_state.json"))
 
 def _add_tensorboard(trainer, folder, done):
     "Events of steps after `done` replace those that a killed training had written"

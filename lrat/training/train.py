@@ -61,29 +61,6 @@ def train(
         save_model(merged(trainer.model.model), tokenizer, folder, record, trainer.state.log_history)
     return resumable_training(out, record, make, save, mined_to, tensorboard)
 
-# %% ../../nbs/training/18_train.ipynb #29d01f79
-def _take_steps(trainer, checkpoint, tensorboard):
-    "All steps of a training, or those after its last checkpoint"
-    done = int(checkpoint.name.split("-")[1]) if checkpoint else 0
-    if done >= trainer.args.total_steps: return _take_last_state(trainer, checkpoint)
-    if tensorboard and trainer.is_world_process_zero(): _add_tensorboard(trainer, tensorboard, done)
-    trainer.bar = iter(progress(range(trainer.args.total_steps), "training") if trainer.is_world_process_zero() else ())
-    for _ in range(done): next(trainer.bar, None)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
-def _take_last_state(trainer, checkpoint):
-    "What a training left that was killed after its last step; asked to go on from there, the stock trainer would take one more"
-    trainer._load_from_checkpoint(str(checkpoint))
-    trainer.state = require("transformers", "train").TrainerState.load_from_json(str(checkpoint/"trainer_state.json"))
-
-def _finish(trainer, base, work, out, record, pairs):
-    "Write the trained model, and give its folder its name last of all"
-    record = finished_record(record, trainer, pairs)
-    tokenizer = load_tokenizer_for(base, record["pooling"], record["settings"]["padding_side"])
-    save_model(merged(trainer.model.model), tokenizer, work/"model", record, trainer.state.log_history)
-    os.replace(work/"model", out)
-    shutil.rmtree(work)
-
 # %% ../../nbs/training/18_train.ipynb #626e385a
 def _given_settings(values):
     "Settings of the preset or profile, with the values that were given"

@@ -159,7 +159,7 @@ GOOD = json.dumps(chat(small("good"))[0])
      "a call whose arguments are not a JSON object", 'log.jsonl:2: search({"que)'),
     ('{"id": "x", "messages": [{"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "search", "arguments": "{}"}}]}]}', "a call without a result", "log.jsonl:2: search"),
     ('{"id": "x", "messages": [{"role": "assistant", "tool_calls": 7}]}', "a value with an unexpected structure", "log.jsonl:2: TypeError"),
-    ('{"id": "x", "messages": [{"role": "assistant", "content": "\\ud800"}]}', "a session with characters that cannot be written", "log.jsonl:2"),
+    ('{"id": "x", "messages": [{"role": "assistant", "content": "\\ud800"}]}', "half of a character, as a cut leaves it, read as ?", "log.jsonl:2"),
     ('{"resourceSpans": []}', "a value without messages", 'log.jsonl:2: {"resourceSpans"'),
     ("[" * 100_000, "a line or value that is not valid JSON", "log.jsonl:2: is nested too deeply"),
 ])

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 from browser import open_browser, press, shape, text_of, until, visible
-from lrat.core.files import to_json, write_jsonl
+from lrat.core.files import read_json, to_json, write_json, write_jsonl
+from lrat.core.settings import load_settings
+from lrat.evaluation.agreement import agree_command
+from lrat.paper.report import build_report
+from lrat.paper.results import make_artefact, results_folder
+from lrat.pipeline.pipeline import Pipeline
+from lrat.testing.invented_scores import invent_scores
 from lrat.testing.museum import QUESTIONS, TRAJECTORY
 from lrat.trajectories.trajectory import Step, Trajectory, write_trajectory
 from lrat.viewer.folder import TrajectoryFolder
@@ -198,6 +204,41 @@ def test_what_a_log_holds_is_text(browser, tmp_path, attack):
 def test_the_served_page_is_as_inert(browser, tmp_path):
     attack = "".join(ATTACKS[:3])
     with served(write_hostile(tmp_path, attack), "--verdicts", tmp_path/"verdicts.jsonl", "--pairs", tmp_path/"pairs.jsonl") as address: check_inert(browser, address, attack)
+
+
+def check_no_element(browser, address, attack, shown):
+    "A page that shows the attack as text, and made nothing of it"
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get(address)
+    until(browser, "return document.readyState === 'complete'")
+    assert browser.execute_script("return document.body.textContent").count(attack) >= shown
+    assert browser.execute_script("""return [window.hacked, [...document.querySelectorAll('img, iframe, script, [onload], [onerror], [srcdoc]')].filter(one => !one.closest('svg[role=img]')).length,
+        [...document.querySelectorAll('[href], [src]')].filter(one => /^(?:javascript|data|https?):/i.test(one.getAttribute('href') || one.getAttribute('src') || '')).length]""") == [None, 0, 0]
+    assert not browser.get_log("browser")
+
+
+def test_the_page_of_disagreements_is_as_inert(browser, tmp_path):
+    for n, attack in enumerate(ATTACKS):
+        runs = write_hostile(tmp_path/str(n), attack)
+        for name, verdict in (("a", "yes"), ("b", "no")):
+            write_jsonl(tmp_path/str(n)/f"{name}.jsonl", [{"run": "run_hostile", "step": 2, "verdict": verdict, "judge": attack, "reply": attack, "thinking": attack, "error": attack, "votes": [{"verdict": "no", "judge": attack, "reply": attack}]}])
+        (runs/"run_broken.json").unlink()
+        agree_command(str(tmp_path/str(n)/"a.jsonl"), str(tmp_path/str(n)/"b.jsonl"), trajectories=str(runs), page=str(tmp_path/str(n)/"agree.html"), resamples=10)
+        check_no_element(browser, (tmp_path/str(n)/"agree.html").as_uri(), attack, 6)
+
+
+def test_the_report_is_as_inert(browser, empty_project):
+    attack, settings = "".join(ATTACKS[:8]), load_settings("smoke") # The last holds quotes, which the report shows as JSON does
+    make_artefact("table2", settings, invent_scores(Pipeline(settings)))
+    path = results_folder("smoke")/"table2.json"
+    def hostile(value): # Names that users give: models, systems, questions
+        if isinstance(value, dict): return {name: hostile(one) for name, one in value.items()}
+        if isinstance(value, list): return [hostile(one) for one in value]
+        return attack if value in ("all-MiniLM-L6-v2", "wikipedia-leads", "hasty") else value
+    found = read_json(path)
+    write_json(path, found | {"settings": hostile(found["settings"])})
+    check_no_element(browser, build_report("smoke").as_uri(), attack, 1)
 
 
 def test_the_policy_stops_a_script_that_got_in(browser, museum):
