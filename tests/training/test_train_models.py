@@ -122,7 +122,7 @@ def test_flops_are_added_for_sparse_alone(models):
     assert loss({"query": .1, "document": .1}) > loss(NO_FLOPS) + 1e-4
 
 
-@pytest.mark.parametrize("kind", ["reranker", "sparse"])
+@pytest.mark.parametrize("kind", ["reranker", pytest.param("sparse", marks=pytest.mark.slow)])
 def test_a_killed_training_resumes_to_the_same_bytes(models, tmp_path, monkeypatch, kind):
     settings, about = dataclasses.replace(SHORT, max_steps=6, batch_size=2), dict(seed=1)
     whole = train_model(kind, models/"pairs.jsonl", base_of(models, kind), tmp_path/"whole", settings, **about)
