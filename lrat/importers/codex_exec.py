@@ -24,7 +24,7 @@ def _web(item):
     call, *results = SERVER_CALLS["web_search_call"]({"action": action})
     return call, results[0]
 
-def _command(item):
+def _shell(item):
     return Event("call", {"command": item.get("command")}, "shell"), Event("result", item.get("aggregated_output"), failed=item.get("status") in ("failed", "declined"))
 
 def _changes(item): return Event("call", {"changes": item.get("changes")}, "apply_patch"), Event("result", item.get("status"), failed=item.get("status") == "failed")
@@ -33,7 +33,7 @@ def _agents(item):
     given = {"prompt": item.get("prompt"), "agents": item.get("receiver_thread_ids")}
     return Event("call", given, item.get("tool")), Event("result", item.get("agents_states"), failed=item.get("status") == "failed")
 
-_CALLS = {"mcp_tool_call": _mcp, "web_search": _web, "command_execution": _command, "file_change": _changes, "collab_tool_call": _agents}
+_CALLS = {"mcp_tool_call": _mcp, "web_search": _web, "command_execution": _shell, "file_change": _changes, "collab_tool_call": _agents}
 _SAID = {"agent_message": "text", "reasoning": "thought", "plan": "thought"}
 
 # %% ../../nbs/importers/codex_exec.ipynb #1eb0bb57

@@ -62,8 +62,7 @@ class Pipeline:
     def _stage(self, name, function, modules, parameters, asks=None, **inputs):
         "The stage that `function` makes; `modules` are those that do the work, without `lrat.`; `asks` names the models that it needs"
         if name.partition("-")[0] in ("index", "runs", "model", "weights", "ranking"): name += self._suffix # What depends on the encoder
-        served = (None, None) if asks is None else self._served(asks)
-        stage = self._run(name, function, parameters, inputs, self.root, tuple(f"lrat.{m}" for m in modules.split()), *served)
+        stage = self._run(name, function, parameters, inputs, self.root, tuple(f"lrat.{m}" for m in modules.split()), *(self._served(asks) if asks is not None else (None, None)))
         self.used[name], self.edges[name] = stage, [one.name for value in inputs.values() for one in (value if isinstance(value, list) else [value])]
         return stage
 
