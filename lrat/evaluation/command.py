@@ -25,6 +25,7 @@ from ..judging.answers import JUDGE_SAMPLING, AnswerJudge, answer_is_correct, an
 from ..llm.client import read_wire
 from ..llm.credentials import read_credentials
 from ..llm.models import find_model, open_model
+from ..retrieval.rerank import DEPTH_HELP
 
 # %% ../../nbs/evaluation/command.ipynb #0d4cf4b9
 def write_scores(
@@ -136,7 +137,7 @@ def _score_ranking(run, qrels, out, resamples, seed):
     if out: write_scores(out, table)
     for line in describe_scores(table, resamples, seed): print(line)
 
-def _without_agent(source, trajectories, index, qrels, verdicts, k, figure, mteb, model, out, resamples, seed):
+def _without_agent(source, trajectories, index, qrels, verdicts, k, figure, mteb, model, out, resamples, seed, rerank="", depth=None):
     "Retrievers on recorded trajectories, or a model on tasks of MTEB"
     if source or (mteb and (trajectories or index)): raise LratError("name one thing to evaluate: trajectories or a ranking, or --trajectories with --index, or --mteb")
     if mteb:
@@ -145,7 +146,7 @@ def _without_agent(source, trajectories, index, qrels, verdicts, k, figure, mteb
     if not (trajectories and index and qrels):
         lacking = [option for option, value in (("--trajectories FOLDER", trajectories), ("--index INDEX", index), ("--qrels FILE", qrels)) if not value]
         raise LratError(f"retrievers are compared on recorded trajectories; give {' and '.join(lacking)} as well")
-    report_retrievers(compare_retrievers(trajectories, index, qrels, verdicts, k, resamples, seed), out, figure)
+    report_retrievers(compare_retrievers(trajectories, index, qrels, verdicts, k, resamples, seed, rerank, depth), out, figure)
 
 def _score_folder(trajectories, questions, qrels, judge, verdicts, errors):
     "Scores of the trajectories, with what could not be done noted in `errors`"
@@ -179,6 +180,7 @@ def eval_command(
     trajectories:str=None, # Folder of recorded trajectories on which the retrievers of --index are compared
     index:Param("Folders made by lrat index, the base first", str, nargs="+")=None,
     k:int=10, # With --trajectories: results of a search that count
+    rerank:Param("With --trajectories: a reranker or late-interaction model; each index is compared with it and without", str)="", depth:Param(DEPTH_HELP, int)=None,
     figure:str=None, # With --trajectories: picture to write, .png, .svg or .pdf
     mteb:str=None, # Tasks or benchmarks of MTEB on which --model is evaluated, with commas between
     answer_judge:Param("Who says that an answer is right: " + "; ".join(f"{name}: {what}" for name, what in ANSWER_JUDGES.items()), str)="rule",
@@ -198,7 +200,7 @@ def eval_command(
     seed:int=2025, # Seed of the intervals
 ):
     "Score trajectories (success, steps, evidence recall, calibration) or a TREC run file (recall, MRR, nDCG), compare retrievers, or evaluate a model on MTEB"
-    if trajectories or index or mteb: return _without_agent(source, trajectories, index, qrels, verdicts, k, figure, mteb, model, out, resamples, seed)
+    if trajectories or index or mteb: return _without_agent(source, trajectories, index, qrels, verdicts, k, figure, mteb, model, out, resamples, seed, rerank, depth)
     if not source: raise LratError("name a folder of trajectories or a TREC run file; lrat eval --help lists what else is evaluated")
     if Path(source).is_file() and Path(source).suffix != ".jsonl": return _score_ranking(source, qrels, out, resamples, seed)
     if browsecomp: print(f"{browsecomp}: {write_browsecomp(iterate_browsecomp(source), browsecomp)} trajectories")

@@ -24,6 +24,7 @@ from .statistics import Comparison, Estimate, compare, estimate
 from ..judging.verdicts import read_verdicts
 from ..mining.query_context import search_context
 from ..retrieval.index import open_index
+from ..retrieval.rerank import reranked
 from ..retrieval.query_forms import QUERY_FORMS, form_of, render_query
 from ..retrieval.retriever import Retriever
 from ..trajectories.trajectory import Trajectory
@@ -238,6 +239,8 @@ def compare_retrievers(
     k:int=10, # Results looked at
     resamples:int=10_000, # Bootstrap resamples of the intervals
     seed:int=2025, # Of the intervals
+    rerank:str|Path="", # A model that `lrat.retrieval.rerank.Reranker` takes: each index is compared with it and without
+    depth:int|None=None, # Documents that it orders
 )->RetrieverComparison:
     "Replay recorded trajectories against several indexes; raises `LratError` for what cannot be compared"
     if k < 1: raise LratError(f"--k is {k}; it must be at least 1")
@@ -246,10 +249,11 @@ def compare_retrievers(
     names = [path.name if [p.name for p in paths].count(path.name) == 1 else str(one) for one, path in zip(index, paths)]
     judged, verdict = read_qrels(qrels), read_verdicts(verdicts) if verdicts else None
     def read(label): return progress(replayable(trajectories, judged, counts), label)
-    found = []
-    for name, one in [*zip(names, index), ("as recorded", None)]:
+    found, opened = [], {name: open_index(one) for name, one in zip(names, index)}
+    if rerank or depth is not None: opened |= {f"{name} + rerank": reranked(first, rerank, depth) for name, first in opened.items()}
+    for name, retriever in (opened | {"as recorded": None}).items():
         counts = Counter() # The same for each
-        found.append(score_retriever(name, open_index(one) if one else None, read(f"replaying ({name})"), k, verdict))
+        found.append(score_retriever(name, retriever, read(f"replaying ({name})"), k, verdict))
     return RetrieverComparison(tuple(found), {name: counts[name] for name in ("trajectories", *LEFT_OUT, "searches", "nothing_left")}, k, resamples, seed)
 
 # %% ../../nbs/evaluation/retrievers.ipynb #512181b4

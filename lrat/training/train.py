@@ -6,7 +6,7 @@
 __all__ = ['TRAININGS', 'train', 'Training', 'train_command']
 
 # %% ../../nbs/training/18_train.ipynb #bff737ec
-import dataclasses, inspect, os
+import dataclasses, inspect, os, sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from ..core.files import read_jsonl
 from ..core.settings import PROFILES, TRAINING_PRESETS, LratError, TrainingSettings, load_settings
 from ..data.assets import model_path
 from ..data.sources import plain_jsonl
+from ..retrieval.dtypes import is_emulated
 from ..retrieval.library_models import LIBRARY_MODELS
 from ..retrieval.query_forms import QUERY_FORMS
 from .base_model import POOLINGS, load_tokenizer_for, merged
@@ -68,7 +69,10 @@ def _given_settings(values):
     if preset and preset not in TRAINING_PRESETS: raise LratError(f"unknown preset {preset!r}; choose one of: {', '.join(TRAINING_PRESETS)}")
     unset = {f.name: f.name == "in_batch_negatives" for f in dataclasses.fields(TrainingSettings)} # What a flag is when it is not given
     given = {name: values[name] for name, flag in unset.items() if values.get(name) is not None and values[name] is not flag}
-    return dataclasses.replace(TRAINING_PRESETS[preset] if preset else load_settings(values["profile"]).training, **given)
+    chosen = dataclasses.replace(TRAINING_PRESETS[preset] if preset else load_settings(values["profile"]).training, **given)
+    if not chosen.bf16 or "bf16" in given or require("torch", "train").cuda.is_available() or not is_emulated("bfloat16"): return chosen
+    print("bfloat16 is emulated on this processor and several times slower than float32, so this trains in float32; --bf16 keeps bfloat16", file=sys.stderr)
+    return dataclasses.replace(chosen, bf16=False)
 
 # %% ../../nbs/training/18_train.ipynb #177e22ae
 def _print_losses(out, report):
@@ -160,7 +164,7 @@ def train_command(
     query_form:Param(f"Text of a query: {', '.join(QUERY_FORMS)}", str)=None,
     general:Param("General queries, for distillation or for fusion: their file, or an index from which they are made", str)="", general_queries:Param("Number made from an index; they are written to OUT.general.jsonl", int)=800,
     distillation_weight:float=None, # Weight of the distillation loss
-    deepspeed:Param("DeepSpeed's configuration file", str)=None, threads:Param("Threads of torch on a processor: another number gives other last bits; 0 leaves it to torch", int)=0,
+    deepspeed:Param("DeepSpeed's configuration file", str)=None, threads:Param("Threads of torch on a processor: another number gives other last bits; 0 leaves it to torch", int)=None,
     dropout:bool=False, # Keep the base model's dropout
     of:Param("For fusion: folders of the indexes, the base first", str, nargs="+")=None,
     fusion:Param(f"For fusion: {', '.join(FUSIONS)}", str)="zscore",

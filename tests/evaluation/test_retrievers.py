@@ -130,3 +130,24 @@ def test_the_same_retriever_differs_in_nothing(folder):
     lines = list(describe_comparison(RetrieverComparison((one, one, one), {"trajectories": 2, "searches": 5, "nothing_left": 2}, 10, 200)))
     told = [line for line in lines if line.startswith("one against one")]
     assert len(told) == 4 and all("difference +0.000" in line and line.endswith("not significant") for line in told)
+
+
+class Backwards:
+    "A reranker that turns lists round"
+    def __init__(self, model): self.model = model
+    def scores(self, query, texts): return list(range(len(texts)))
+    def identity(self): return {"kind": "backwards"}
+
+
+def test_each_index_is_compared_with_a_reranker_and_without(folder, monkeypatch, capsys):
+    lists = {"one": "ca", "two": "bc", "three": "dc"}
+    monkeypatch.setattr("lrat.evaluation.retrievers.open_index", lambda folder: Fixed(**lists))
+    monkeypatch.setattr("lrat.retrieval.rerank.Reranker", Backwards)
+    given = dict(trajectories=str(folder/"runs"), index=["A"], qrels=str(folder/"e.qrels"), k=1, resamples=100)
+    eval_command(**given, rerank="model", depth=2, out=str(folder/"out.json"))
+    rows = {row["retriever"]: row for row in json.loads((folder/"out.json").read_text())["retrievers"]}
+    assert list(rows) == ["A", "A + rerank", "as recorded"] and "A + rerank" in capsys.readouterr().out
+    again = compare_retrievers(folder/"runs", ["A"], folder/"e.qrels", k=1, resamples=100, rerank="model", depth=2)
+    first, second, _ = again.retrievers
+    assert first.table.column("evidence_recall").tolist() == [1/2, 0] and second.table.column("evidence_recall").tolist() == [1, 1]
+    with pytest.raises(LratError, match="--depth 2 means nothing without --rerank"): eval_command(**given, depth=2)

@@ -448,12 +448,17 @@ def test_bad_settings(world, tmp_path, change, says):
 
 @pytest.mark.parametrize("words,bf16,rank", [((), True, 0), (("--lora_rank", "2"), True, 2), (("--preset", "recommended"), True, 0),
                                              (("--profile", "mini"), False, 0), (("--profile", "mini", "--bf16"), True, 0)])
-def test_flags_that_are_not_given_leave_the_preset_as_it_is(words, bf16, rank):
+@pytest.mark.parametrize("emulated", [False, True])
+def test_flags_that_are_not_given_leave_the_preset_as_it_is(words, bf16, rank, emulated, monkeypatch, capsys):
     from fastcore.script import anno_parser
+    monkeypatch.setattr(lrat.training.train, "is_emulated", lambda dtype: emulated)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     profile = () if "--profile" in words else ("--profile", "paper")
     values = vars(anno_parser(lrat.training.train.train_command).parse_args(["pairs.jsonl", "--model", "b", "--out", "m", *profile, *words]))
     settings = lrat.training.train._given_settings(values)
-    assert (settings.bf16, settings.lora_rank) == (bf16, rank)
+    turned_off = bf16 and emulated and "--bf16" not in words
+    assert (settings.bf16, settings.lora_rank) == (bf16 and not turned_off, rank)
+    assert ("so this trains in float32; --bf16 keeps bfloat16" in capsys.readouterr().err) == turned_off
 
 
 def test_bad_general_queries(world, tmp_path):
