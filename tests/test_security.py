@@ -71,7 +71,7 @@ def test_no_planted_secret_is_in_anything_written_or_said(way, tmp_path, monkeyp
     out = tmp_path/"out"
     corpus, questions = write_museum(out)
     scripts, said = scripted_models(open_corpus(corpus), agents=["m"]), []
-    monkeypatch.setattr("lrat.agents.collect.open_index", lambda path: WordRetriever())
+    monkeypatch.setattr("lrat.agents.collect.open_index", lambda path, **second: WordRetriever())
     caplog.set_level(logging.DEBUG)
     for header, key, kinds in ((f"headers: {secrets}", "", ("bearer", "header", "query")), ("key: PLANTED", "key", ("key",))): # Both ways in which a server is told who asks
         with echoing(scripts, kinds, []) as server:

@@ -29,6 +29,18 @@ def _size(value, path, known, inside):
     return known[id(value)]
 
 # %% ../../nbs/core/yaml_files.ipynb #5a376634
+def _check_numbers(yaml, tree, path):
+    "Raises `InputError` naming the line of a number that is not finite"
+    nodes, seen = [tree], set()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen: continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode): nodes += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode): nodes += node.value
+        elif node is not None and node.tag.endswith(":float") and not math.isfinite(yaml.SafeLoader("").construct_yaml_float(node)):
+            raise InputError(f"{path}:{node.start_mark.line + 1}: holds {node.value}, which is not a finite number; write a number")
+
 def read_yaml(
     path, # A YAML file
 )->tuple: # The value, of what JSON can hold, and PyYAML's tree, which knows the lines
@@ -41,5 +53,6 @@ def read_yaml(
     except RecursionError: raise InputError(f"{path}: is nested too deeply to be read; is it what it should be?") from None
     except Exception as error: # Of dates, numbers and names that Python cannot make
         raise InputError(f"{path}: holds a value that cannot be read ({error or type(error).__name__}); put it in quotes") from None
+    _check_numbers(yaml, tree, path)
     if (count := _size(value, path, {}, set())) > MOST_VALUES: raise InputError(f"{path}: holds {count:,} values, most of them by alias (&, *); write out what is needed")
     return value, tree

@@ -17,7 +17,7 @@ from small_agents import Words
     ("small:\n  endpont: http://a/v1\n", r"models.yaml:2: a model has no field 'endpont'; did you mean 'endpoint'\?"), ("small:\n", "models.yaml:1: the model 'small' has no fields"),
     ("small:\n  model: x\n", "models.yaml:1: the model 'small' has no endpoint"), ("a: {endpoint: 'http://a/v1'}\nb:\n  endpoint: localhost:8000\n", "models.yaml:2: the endpoint 'localhost:8000' is not a URL"),
     ("a:\n  endpoint: http://a/v1\n  concurrency: 0\n", "models.yaml:3: concurrency of 'a' must be a whole number"), ("a:\n  endpoint: http://a/v1\n  context_length: 32k\n", "models.yaml:3: context_length"),
-    ("a:\n  endpoint: http://a/v1\n  sampling:\n    temperature: .nan\n", "models.yaml:3: sampling of 'a'"), ("a:\n  endpoint: http://a/v1\n  leave_out: seed\n", "models.yaml:3: leave_out of 'a' must be a list of names"),
+    ("a:\n  endpoint: http://a/v1\n  sampling:\n    temperature: .nan\n", "models.yaml:4: holds .nan, which is not a finite number"), ("a:\n  endpoint: http://a/v1\n  leave_out: seed\n", "models.yaml:3: leave_out of 'a' must be a list of names"),
     ("a:\n  endpoint: http://a/v1\n  rename: [max_tokens]\n", "models.yaml:3: rename of 'a' must be pairs of names"), ("a:\n  endpoint: http://a/v1\n  price: 0.25\n", "models.yaml:3: price of 'a' must be input, output and currency"),
     ("a:\n  endpoint: http://a/v1\n  model: a\n  model: b\n", "models.yaml:4: 'model' stands here twice"), ("a:\n  endpoint: http://me:pw@a/v1\n", "models.yaml:1: the endpoint holds a password"),
     ("a: [\n", "models.yaml:2: is not valid YAML"), ("", "holds no models"), ("- a\n", "holds no models"), ("a: b: c\n", "models.yaml:1: is not valid YAML"), ("a: http://a/v1\n", "models.yaml:1: the model 'a' has no fields")])
@@ -34,7 +34,7 @@ def test_the_example_names_every_field_and_can_be_read(tmp_path):
 
 def test_collecting_judging_and_scoring_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("MUSEUM_KEY", "sk-planted")
-    monkeypatch.setattr("lrat.agents.collect.open_index", lambda folder: Words())
+    monkeypatch.setattr("lrat.agents.collect.open_index", lambda folder, **second: Words())
     (tmp_path/"questions.tsv").write_text("q00\tWhich town has 0 mills?\tTown 00\n")
     seen = []
     def answer(body):

@@ -152,7 +152,7 @@ def test_every_model_of_the_paper_has_its_agent():
 
 def test_the_command_names_what_it_does_not_know(tmp_path, monkeypatch):
     (tmp_path/"questions.tsv").write_text("q00\tWhich town has 0 mills?\tTown 00\n")
-    monkeypatch.setattr("lrat.agents.collect.open_index", lambda folder: Words())
+    monkeypatch.setattr("lrat.agents.collect.open_index", lambda folder, **second: Words())
     def run(**options): collect_command(str(tmp_path/"questions.tsv"), "index", str(tmp_path/"runs"), **options)
     url = "http://127.0.0.1:1/v1"
     for options, why in [({"agent": "tongi", "model": "M", "endpoint": url}, "there is no agent 'tongi'"),

@@ -29,7 +29,7 @@ def installed(tmp_path, monkeypatch):
 def test_an_agent_from_elsewhere_collects_by_its_name(installed, tmp_path, monkeypatch):
     assert agent_names() == [*AGENTS, "lost", "not-one", "plain"]
     (tmp_path/"questions.tsv").write_text("q00\tWhich town has 0 mills?\tTown 00\n")
-    monkeypatch.setattr("lrat.agents.collect.open_index", lambda folder: Words())
+    monkeypatch.setattr("lrat.agents.collect.open_index", lambda folder, **second: Words())
     collect_command(str(tmp_path/"questions.tsv"), "index", str(tmp_path/"out"), agent="plain", k=3)
     run = read_trajectory(tmp_path/"out"/"run_q00.json")
     assert (run.status, run.metadata["policy"], len(run.browses())) == ("completed", "plain", 1)

@@ -84,7 +84,7 @@ def test_it_must_know_the_evidence_and_others_must_not(museum, qrels):
 def test_evaluation_is_refused_by_every_command_with_one_line(museum, qrels, tmp_path, monkeypatch):
     retriever = WordRetriever()
     retriever.corpus = museum
-    monkeypatch.setattr("lrat.agents.collect.open_index", lambda folder: retriever)
+    monkeypatch.setattr("lrat.agents.collect.open_index", lambda folder, **second: retriever)
     monkeypatch.setattr("lrat.agents.collect.collect", lambda *args, **more: collect(*args[:5], first_words))
     write_questions(tmp_path/"train.tsv", QUESTIONS)
     write_questions(tmp_path/"eval.tsv", EVALUATION_QUESTIONS)

@@ -80,7 +80,7 @@ def test_a_field_is_renamed_or_left_out_and_the_record_says_so(agent, field, tmp
 def test_the_commands_leave_out_and_rename(tmp_path, monkeypatch):
     (tmp_path/"questions.tsv").write_text("q00\tWhich town has 0 mills?\tTown 00\n")
     (tmp_path/"headers").write_text("X-Key: planted-secret\n?api-version=1\n")
-    monkeypatch.setattr("lrat.agents.collect.open_index", lambda folder: Words())
+    monkeypatch.setattr("lrat.agents.collect.open_index", lambda folder, **second: Words())
     with stand_in(lambda request: completion("Town 00")) as server:
         collect_command(str(tmp_path/"questions.tsv"), "index", str(tmp_path/"runs"), agent="small", endpoint=server.url, preset="reference", seed="none",
                         temperature="none", rename=["max_tokens=max_completion_tokens"], leave_out=["presence_penalty"], headers=str(tmp_path/"headers"))

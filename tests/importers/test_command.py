@@ -191,7 +191,7 @@ def test_what_cannot_be_imported_is_one_line(content, says, tmp_path):
 def test_a_mapping_that_cannot_be_used_is_one_line(text, says, tmp_path):
     (tmp_path/"tools.yaml").write_text(text)
     with pytest.raises(InputError) as caught: read_tools(tmp_path/"tools.yaml")
-    assert str(caught.value).startswith(f"{tmp_path/'tools.yaml'}: ") and says in str(caught.value) and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path/'tools.yaml'}:") and says in str(caught.value) and "\n" not in str(caught.value)
 
 
 def lrat_import(folder, *words):

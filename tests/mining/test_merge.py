@@ -109,7 +109,7 @@ def test_statistics_do_not_invent(tmp_path):
     assert not {"satisfied", "mean reasoning length", "negatives that are relevant", "positives relevant in the evaluation"} & table.keys()
 
 
-@pytest.mark.parametrize("line,says", [('{"query": 7, "pos": [], "neg": []}', "query must be text"), ('{"query": "q", "pos": "p", "neg": []}', "pos and neg lists"),
+@pytest.mark.parametrize("line,says", [('{"query": 7, "pos": [], "neg": []}', "query must be text"), ('{"query": "q", "pos": "p", "neg": []}', "pos, neg, pos_id and neg_id lists"),
                                        (json.dumps(pair(1, reweight_rate="heavy")), "field 'reweight_rate' is str, not a number"), ("[1]", "is a JSON list")])
 def test_a_line_that_is_not_a_pair_is_named(line, says, tmp_path):
     (tmp_path/"pairs").write_text(f"{json.dumps(pair(1))}\n{line}\n")

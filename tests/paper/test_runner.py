@@ -88,6 +88,7 @@ def ran(monkeypatch):
     monkeypatch.setattr("lrat.paper.runner.run_notebook", run)
     monkeypatch.setattr("lrat.paper.runner.build_report", lambda profile, prices: Path("results")/profile/"report.html")
     monkeypatch.setattr("lrat.paper.runner.check_expected", lambda profile: [])
+    monkeypatch.setattr("lrat.paper.runner._stages", lambda *given: None)  # Nothing is made beforehand
     return found
 
 

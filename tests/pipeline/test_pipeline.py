@@ -53,7 +53,7 @@ def test_arms_of_equal_size_share_what_is_the_same(tmp_path):
 
 def test_fewer_pairs_get_fewer_steps_and_more_pairs_none_above_the_limit(tmp_path):
     plan = Planned(load_settings("mini"), tmp_path, pairs=912)
-    assert [plan.training(s, 1).max_steps for s in ("+LRAT, 112 pairs", "+LRAT, 224 pairs", "+LRAT")] == [7, 14, 28]
+    assert [plan.training(s, 1).max_steps for s in ("+LRAT, 112 pairs", "+LRAT, 224 pairs", "+LRAT")] == [7, 14, 56]
     assert Planned(load_settings("paper"), tmp_path).training("+LRAT", 1).max_steps == -1
 
 
@@ -237,7 +237,7 @@ def test_released_pairs_that_are_missing_are_named_before_anything_runs(monkeypa
 
 def test_every_left_out_artefact_has_its_reason():
     hub = load_settings("paper", mining__pairs="hub")
-    assert set(left_out(hub)) == {"table1", "fig4a", "fig4b", "fig4c", "fig4d", "fig6", "fig7", "table3", "fig9b", "judge_audit"}
+    assert set(left_out(hub)) == {"table1", "fig4a", "fig4b", "fig4c", "fig4d", "fig6", "fig7", "table3", "fig9b", "judge_audit", "reader", "human_questions"}
     assert left_out(load_settings("paper")) == {} and runnable([], hub) == ([], {})
 
 

@@ -54,7 +54,7 @@ def test_a_dense_index_is_what_it_was(folder):
 @pytest.mark.parametrize("kind,of,says", [
     ("hnsw", [], "one finished dense index"), ("hnsw", ["dense", "dense"], "one finished dense index"), ("ivf", ["bm25"], "of kind bm25"),
     ("hybrid", ["dense"], "two finished indexes or more"), ("hybrid", ["dense", "nowhere"], "holds no finished index"),
-    ("hybrid", ["dense", "elsewhere"], "another corpus"), ("colbert", [], "choose one of: bm25, dense, reasonir, hnsw, ivf, hybrid"),
+    ("hybrid", ["dense", "elsewhere"], "another corpus"), ("colbert", [], "choose one of: bm25, dense, reasonir, sparse, late-interaction, hnsw, ivf, hybrid"),
 ])
 def test_what_an_index_cannot_be_built_of(folder, tmp_path, kind, of, says):
     with pytest.raises(LratError, match=says): build_index(folder/"c.jsonl", kind, tmp_path/"i", of=[folder/name for name in of])
@@ -85,6 +85,8 @@ def test_a_killed_build_of_a_graph_is_done_again(folder, tmp_path, monkeypatch):
 def test_a_graph_cut_short_is_refused(folder, tmp_path):
     build_index(folder/"c.jsonl", "hnsw", tmp_path/"i", of=[folder/"dense"])
     with open(tmp_path/"i"/"vectors.faiss", "r+b") as file: file.truncate(1000)
+    with pytest.raises(LratError, match="vectors.faiss: has changed since it was written, by the hash in vectors.sha256"): open_index(tmp_path/"i")
+    (tmp_path/"i"/"vectors.sha256").unlink()  # As beside an index of an earlier version
     with pytest.raises(LratError, match="not a complete FAISS index"): open_index(tmp_path/"i")
 
 
