@@ -4,6 +4,8 @@ import os, re, subprocess, sys
 import pytest
 from paths import ROOT
 
+pytestmark = pytest.mark.slow  # Sphinx takes minutes
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):

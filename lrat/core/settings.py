@@ -183,7 +183,7 @@ PROFILES = {
     "mini": Settings("mini",
         world=WorldSettings(documents=4000, train_questions=400, eval_questions=300),
         retriever=RetrieverSettings(document_max_length=64, query_max_length=48),
-        training=dataclasses.replace(_LAPTOP_TRAINING, max_steps=56),
+        training=dataclasses.replace(_LAPTOP_TRAINING, max_steps=28),
         evaluation=EvaluationSettings(training_sizes=(112, 224), correctness_pairs=224)),
     "paper": Settings("paper",
         world=WorldSettings(corpus="wiki-25", train_questions=10_000, eval_questions=300, in_domain="infoseek-eval",

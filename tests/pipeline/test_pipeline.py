@@ -53,7 +53,7 @@ def test_arms_of_equal_size_share_what_is_the_same(tmp_path):
 
 def test_fewer_pairs_get_fewer_steps_and_more_pairs_none_above_the_limit(tmp_path):
     plan = Planned(load_settings("mini"), tmp_path, pairs=912)
-    assert [plan.training(s, 1).max_steps for s in ("+LRAT, 112 pairs", "+LRAT, 224 pairs", "+LRAT")] == [7, 14, 56]
+    assert [plan.training(s, 1).max_steps for s in ("+LRAT, 112 pairs", "+LRAT, 224 pairs", "+LRAT")] == [7, 14, 28]
     assert Planned(load_settings("paper"), tmp_path).training("+LRAT", 1).max_steps == -1
 
 
