@@ -20,6 +20,7 @@ from .reference import REFERENCE, fetch_reference
 from ..core.files import need, progress, read_jsonl, write_json, write_jsonl
 from .questions import Question, read_questions, write_qrels, write_questions
 from ..core.settings import InputError, LratError, project_root
+from ..core.sums import write_sums
 from ..core.cli import require
 from .tables import is_table
 
@@ -103,6 +104,7 @@ def import_pairs(
     manifest = {"preset": "hub", "source": Path(source).name, "rows": kept + sum(map(len, skipped.values())), "pairs": kept,
                "skipped": {cause: len(lines) for cause, lines in sorted(skipped.items())},
                "skipped_lines": {cause: lines[:100] for cause, lines in sorted(skipped.items())}}
+    write_sums(f"{out}.sha256", [out])
     write_json(f"{out}.manifest.json", manifest)
     return manifest
 

@@ -16,6 +16,7 @@ from fastcore.script import Param
 from ..core.files import need, open_atomic, progress, read_json, sha256_file, to_json, write_json
 from ..core.rows import IndexedJsonl
 from ..core.settings import InputError, LratError
+from ..core.sums import write_sums
 from .positives import KnownPositives, pair_keys, with_negatives
 from .weights import weight_scale
 from ..data.sources import plain_jsonl
@@ -150,6 +151,7 @@ def merge_pairs(
     manifest = {"preset": " + ".join(dict.fromkeys(str(f.manifest.get("preset", "unknown")) for f in files)), "equal": equal, "seed": seed,
                 "pairs": len(order), "satisfied": int(sum(f.satisfied[rows].sum() for f, rows in zip(files, chosen))),
                 "negatives_positive_elsewhere": spared, "skipped": dict(sorted(skipped.items())), **scale, "merged": merged}
+    write_sums(f"{out}.sha256", [out])
     write_json(f"{out}.manifest.json", manifest)
     return manifest
 

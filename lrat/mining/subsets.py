@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from ..core.files import open_atomic, read_json, read_jsonl, write_json, write_jsonl
 from ..core.settings import InputError, LratError
+from ..core.sums import write_sums
 from ..data.questions import Question, read_questions, write_qrels, write_questions
 from ..judging.answers import answer_is_correct
 from .positives import KnownPositives, pair_keys, with_negatives
@@ -31,6 +32,7 @@ def take_pairs(
     def rows(): return (row for number, (_, row) in enumerate(read_jsonl(source)) if number in chosen)
     scale = weight_scale([row["reasoning_len"] for row in rows()]) if manifest.get("beta") else None
     write_jsonl(out, (row | ({"reweight_rate": float(scale.weight(row["reasoning_len"]))} if scale else {}) for row in rows()))
+    write_sums(f"{out}.sha256", [out])
     write_json(f"{out}.manifest.json", manifest | {"pairs": size, "drawn_from": manifest["pairs"], "beta": scale.beta if scale else None,
                                                  "mu": scale.mu if scale else None})
 
@@ -72,6 +74,7 @@ def hold_out(
         kept = [(query_id in chosen) == wanted for query_id in asked]
         count = write_jsonl(out/f"{name}.jsonl", (row for (_, row), keep in zip(read_jsonl(source), kept, strict=True) if keep))
         write_jsonl(out/f"{name}.jsonl.provenance.jsonl", itertools.compress(provenance, kept))
+        write_sums(out/f"{name}.jsonl.sha256", [out/f"{name}.jsonl"])
         write_json(out/f"{name}.jsonl.manifest.json", manifest | {"pairs": count} | ({} if wanted else {"held_out": {"questions": len(chosen), "pairs": len(asked) - count}}))
     held = {}
     for _, row in read_jsonl(out/"held.jsonl"): held.setdefault(" ".join(row["query"].split()), {}).update(dict.fromkeys(row["pos_id"], 1))
@@ -113,5 +116,6 @@ def mix_pairs(
             spared += len(row["neg"]) - len(left)
             yield with_negatives(row, left)
     write_jsonl(out, clean())
+    write_sums(f"{out}.sha256", [out])
     write_json(f"{out}.manifest.json", manifest | {"pairs": manifest["pairs"] + wanted, "general": wanted,
                                                  "negatives_positive_elsewhere": manifest.get("negatives_positive_elsewhere", 0) + spared})

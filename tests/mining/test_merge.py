@@ -123,3 +123,12 @@ def test_weights_of_one_folder_each_are_not_put_on_one_scale(tmp_path):
         (tmp_path/f"{name}.jsonl.manifest.json").write_text('{"beta": [9.0], "mu": [0.5], "rules": {"scale": "folder"}}')
     with pytest.raises(LratError, match="scaled by folder; mine all files with scale=file"):
         merge_pairs([tmp_path/"a.jsonl", tmp_path/"b.jsonl"], tmp_path/"c.jsonl")
+
+
+def test_a_merge_in_the_place_of_mined_pairs_has_their_hash(tmp_path):
+    "Training refuses pairs that are not what their hash says"
+    from lrat.core.sums import changed_file
+    for name in ("a", "b"): (tmp_path/name).write_text(json.dumps({"query": name, "pos": [name], "neg": ["n"], "pos_id": [name], "neg_id": ["n"]}) + "\n")
+    (tmp_path/"pairs.jsonl.sha256").write_text(f"{'0' * 64}  pairs.jsonl\n")  # Of what lay there before
+    merge_pairs([tmp_path/"a", tmp_path/"b"], tmp_path/"pairs.jsonl")
+    assert changed_file(tmp_path/"pairs.jsonl.sha256") == ""
