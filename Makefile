@@ -55,7 +55,7 @@ live: vllm ## the tests that drive a real language model, on a CPU
 slow: setup ## the tests that are left out of `make test` because they take minutes
 	$(BIN)/python -m pytest -q -m 'slow and not live' tests
 
-faults: setup ## interrupt, starve and damage every stage and every kind of file (20 minutes), into results/faults.json
+faults: setup ## interrupt, starve and damage every stage and every kind of file (4 minutes), into results/faults.json
 	$(BIN)/python -c 'from lrat.testing.fault_table import faults; faults()'
 
 fuzz: setup ## give changed samples to every parser of outside input for half an hour (MINUTES=30), guided by coverage; results/fuzz holds what was found

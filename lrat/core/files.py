@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['open_atomic', 'LockHeld', 'hold_lock', 'folder_lock', 'output_lock', 'to_json', 'write_json', 'write_jsonl',
-           'open_plain', 'is_compressed', 'open_bytes', 'parse_json', 'whole_characters', 'read_text', 'read_json',
-           'decode_line', 'read_lines', 'parse_object', 'read_jsonl', 'scan_jsonl', 'need', 'sha256_file',
-           'sha256_folder', 'digest', 'progress']
+           'open_plain', 'is_compressed', 'open_bytes', 'parse_json', 'read_text', 'read_json', 'decode_line',
+           'read_lines', 'parse_object', 'read_jsonl', 'scan_jsonl', 'need', 'sha256_file', 'sha256_folder', 'digest',
+           'progress']
 
 # %% ../../nbs/core/files.ipynb #ecf4e5f2
 import contextlib, gzip, hashlib, io, json, math, os, re, socket, sys, tempfile, time, zlib
@@ -230,13 +230,6 @@ def parse_json(
     return value
 
 # %% ../../nbs/core/files.ipynb #bb6c349f
-def whole_characters(
-    value, # What was read from `text`
-    text:str, # JSON, or what Python prints
-): # -> the value
-    "The value with ? for each half of a surrogate pair, which an emoji that was cut leaves, and which no file can hold"
-    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")) if "\\ud" in text.lower() else value
-
 def read_text(
     path:str|Path, # File to read
 )->str:

@@ -47,7 +47,7 @@ def archive_members(
     try: archive = zipfile.ZipFile(path)
     except _BROKEN as error: raise InputError(f"{path}: is not a zip file ({error})") from None
     with archive:
-        infos = sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.filename)
+        infos = sorted((info for info in archive.infolist() if not info.filename.endswith("/")), key=lambda info: info.filename)
         if name.endswith(".eval"): infos = [info for info in infos if info.filename.startswith("samples/")]
         for info in infos:
             where = f"{name}/{info.filename}"

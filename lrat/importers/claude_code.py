@@ -41,21 +41,21 @@ def line_events(
 def _pieces(values, report):
     chains = {} # Side chains by the ids of their lines, for versions that name no agent
     for where, row in values:
-        if not isinstance(row, dict) or "type" not in row: report.add("a value that is not a line of a session", where, row); continue
+        if not isinstance(row, dict) or not isinstance(row.get("type"), str): report.add("a value that is not a line of a session", where, row); continue
         session = row.get("sessionId") or row.get("session_id")
         if not session:
             if row["type"] not in SILENT_TYPES: report.add("a line without a session", where, row)
             continue
         agent = row.get("agentId")
         if row.get("isSidechain") and not agent:
-            agent = chains.get(row.get("parentUuid")) or f"agent-{row.get('uuid')}"
-            chains[row.get("uuid")] = agent
+            agent = chains.get(str(row.get("parentUuid"))) or f"agent-{row.get('uuid')}"
+            chains[str(row.get("uuid"))] = agent
         yield f"{session}-{agent}" if agent else str(session), where, row
 
 def _session(pieces, where, report):
     seen, events, first, name = set(), [], pieces[0][1], None
     for place, row in pieces:
-        own = row.get("uuid")
+        own = str(row.get("uuid") or "")
         if own and own in seen: report.add("a line that was logged twice", place, own); continue
         seen.add(own)
         for event in skip_unreadable(line_events, row, place, report): events.append(event)

@@ -89,7 +89,7 @@ def _session(lines, where, report):
         kind, payload = row.get("type"), row.get("payload")
         if kind not in _LINES or not isinstance(payload, dict): report.add(f"a line of unknown type {kind!r}", place, row); continue
         if kind == "session_meta":
-            if session.session_id is None: session.session_id, session.metadata["codex"] = payload.get("id"), {"version": payload.get("cli_version")}
+            if session.session_id is None: session.session_id, session.metadata["codex"] = str(payload["id"]) if payload.get("id") else None, {"version": payload.get("cli_version")}
         elif kind == "turn_context": session.metadata.setdefault("model", payload.get("model"))
         elif kind == "compacted": report.add("a summary in place of earlier messages, left out", place, payload.get("message"))
         elif payload.get("type") == "thread_rolled_back":

@@ -55,7 +55,7 @@ def _session(lines, where, report):
     session, started, number = Session(where, []), set(), 0
     for place, row in lines:
         kind = row["type"]
-        if kind == "thread.started": session.session_id, number = row.get("thread_id"), number + 1
+        if kind == "thread.started": session.session_id, number = str(row["thread_id"]) if row.get("thread_id") else None, number + 1
         elif kind in ("item.started", "item.completed") and isinstance(row.get("item"), dict):
             session.events += _item_events(kind.partition(".")[2], row["item"], number, started, place, report)
         elif kind in ("turn.failed", "error"):

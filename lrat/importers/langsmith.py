@@ -8,7 +8,7 @@ __all__ = ['FORMATS', 'sortable_time', 'tool_arguments', 'tool_result', 'documen
 # %% ../../nbs/importers/langsmith.ipynb #5d9aff27
 import ast, re
 from collections.abc import Iterable, Iterator
-from ..core.files import whole_characters
+from ..core.json_values import json_value
 from .messages import message_events, plain_message
 from .formats import LogFormat, stream_reader
 from .report import ImportReport, skip_unreadable
@@ -38,7 +38,7 @@ def tool_arguments(
     "The arguments of a tool, which LangChain writes as the text of a Python dictionary"
     one = inputs.get("input") if set(inputs) == {"input"} else inputs
     if isinstance(one, str):
-        try: one = whole_characters(ast.literal_eval(one), one)
+        try: one = json_value(ast.literal_eval(one), one)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError): one = json_or_text(one)
     if isinstance(one, dict) and isinstance(one.get("kwargs"), dict) and isinstance(one.get("args"), (list, tuple)): # A function that was watched
         return {**dict(zip(names or ["input"], one["args"])), **one["kwargs"]}

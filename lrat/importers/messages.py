@@ -9,7 +9,7 @@ __all__ = ['ROLES', 'plain_message', 'split_message', 'message_events']
 import ast, re
 from collections.abc import Iterator
 from itertools import groupby
-from ..core.files import whole_characters
+from ..core.json_values import json_value
 from .parts import action_events, is_action, is_screen_part, report_unread
 from .report import ImportReport
 from .results import json_or_text
@@ -23,7 +23,7 @@ def _from_smolagents(message):
     text = content_text(message.get("content"))
     if message["role"] == "tool-response": return {**message, "role": "tool", "content": re.sub(r"\A(?:Call id: [^\n]*\n)?Observation:\s*", "", text)}
     listed = re.sub(r"\ACalling tools:\s*", "", text)
-    try: calls = whole_characters(ast.literal_eval(listed), listed)
+    try: calls = json_value(ast.literal_eval(listed), listed)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError): calls = json_or_text(listed)
     return {**message, "role": "assistant", "content": None, "tool_calls": calls if isinstance(calls, list) else [calls]}
 

@@ -98,7 +98,7 @@ def item_sessions(
     if isinstance(value, dict):
         response = value["response"] if isinstance(value.get("response"), dict) else value
         talk = response.get("conversation")
-        session.session_id = talk["id"] if isinstance(talk, dict) and talk.get("id") else session_id_of(value) or session_id_of(response)
+        session.session_id = str(talk["id"]) if isinstance(talk, dict) and talk.get("id") else session_id_of(value) or session_id_of(response)
         if isinstance(response.get("model"), str): session.metadata["model"] = response["model"]
         if response.get("status") not in (None, "completed"): session.status = str(response["status"])
     citations = {}

@@ -31,6 +31,7 @@ class Event:
 
     def __post_init__(self):
         if not isinstance(self.tool, str | None): object.__setattr__(self, "tool", str(self.tool)) # A log may hold any value there
+        if self.kind == "call" and not self.tool: object.__setattr__(self, "tool", "unnamed")
 
 @dataclass
 class Session:

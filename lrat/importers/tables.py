@@ -10,7 +10,8 @@ import ast, csv, io, math, sys
 from collections.abc import Iterator
 from pathlib import Path
 from ..core.cli import require
-from ..core.files import open_bytes, whole_characters
+from ..core.files import open_bytes
+from ..core.json_values import json_value
 from ..core.settings import InputError
 from .report import ImportReport
 from .results import json_or_text
@@ -32,7 +33,7 @@ def printed_value(
     "The value in a cell; the text itself where it is not one"
     value = json_or_text(text)
     if not isinstance(value, str) or text[:1] not in ("[", "{"): return value
-    try: return whole_characters(ast.literal_eval(_Plain().visit(ast.parse(text, mode="eval"))), text)
+    try: return json_value(ast.literal_eval(_Plain().visit(ast.parse(text, mode="eval"))), text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError): return text
 
 def _plain(value):

@@ -9,7 +9,7 @@ __all__ = ['TAGS', 'has_calls', 'tagged_parts', 'read_calls', 'TaggedReader']
 import json, re
 from collections.abc import Iterator
 from .report import ImportReport
-from ..core.files import whole_characters
+from ..core.json_values import whole_characters
 from ..core.settings import LratError
 from .sessions import Event
 from ..llm.lenient_json import read_lenient

@@ -9,7 +9,8 @@ __all__ = ['NOT_JSON', 'JSON_SUFFIXES', 'COMPRESSED_SUFFIXES', 'LOG_SUFFIXES', '
 import io, json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from ..core.files import open_bytes, read_lines, whole_characters
+from ..core.files import open_bytes, read_lines
+from ..core.json_values import whole_characters
 from ..core.settings import InputError
 from .archives import ARCHIVE_SUFFIXES, archive_members
 from .report import ImportReport

@@ -10,7 +10,7 @@ import asyncio, atexit, contextlib, errno, functools, gc, json, math, os, random
 from collections.abc import Callable, Coroutine
 from fastcore.basics import patch
 from ..core.cli import require
-from ..core.files import whole_characters
+from ..core.json_values import whole_characters
 from ..core.settings import LratError
 from .credentials import Credentials, check_address, read_credentials
 from .failures import Again, ContextOverflow, ModelFailure, OnlyStreams, failure_kind, pause, refusal

@@ -8,7 +8,7 @@ __all__ = ['LONGEST_LENIENT', 'bracketed', 'is_json', 'read_lenient']
 # %% ../../nbs/llm/lenient_json.ipynb #602c4754
 import ast, json
 from ..core.cli import require
-from ..core.files import whole_characters
+from ..core.json_values import json_value, whole_characters
 
 # %% ../../nbs/llm/lenient_json.ipynb #8775f267
 _PAIRS = {"{": "}", "[": "]"}
@@ -55,8 +55,6 @@ def read_lenient(
     meant = bracketed(text) if len(text) <= LONGEST_LENIENT else ""
     for reader in (_strict, ast.literal_eval, _json5) if meant else ():
         try:
-            found = reader(meant)
-            json.dumps(found, allow_nan=False) # Python's literals hold bytes and sets, JSON5 holds infinity
-            return whole_characters(found, meant)
+            return json_value(reader(meant), meant)
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError): continue
     raise ValueError("it holds no object that can be read")

@@ -7,7 +7,7 @@ __all__ = ['json_or_text', 'unwrap']
 
 # %% ../../nbs/trajectories/outputs.ipynb #87e16401
 import json
-from ..core.files import whole_characters
+from ..core.json_values import whole_characters
 
 # %% ../../nbs/trajectories/outputs.ipynb #8c0b1cce
 _DECODER, _OPENING = json.JSONDecoder(parse_constant=lambda name: None), frozenset("{[") # Made once, since an import parses millions of texts

@@ -1,5 +1,5 @@
 "Every target of the table, for a moment: its samples are read, and changed samples are read or refused in one line. `make fuzz` does the same for half an hour."
-import random
+import io, random, zipfile
 
 import pytest
 from fuzz.mutate import mutations
@@ -41,6 +41,14 @@ def changed(target, old, new):
     return target.seeds[0].replace(old, new, 1)
 
 
+def empty_member():
+    "An archive with a member without a name"
+    info, data = zipfile.ZipInfo("x"), io.BytesIO()
+    info.filename = ""
+    with zipfile.ZipFile(data, "w") as archive: archive.writestr(info, "{}")
+    return data.getvalue()
+
+
 # What fuzzing found: each was a traceback, a killed process, a message of many lines, or a part that was lost without a word
 FOUND = [
     *((f"import {form}", lambda t: changed(t, b'"name": "search"', b'"name": 7')) for form in ("responses jsonl", "chat jsonl", "codex jsonl")),
@@ -48,6 +56,11 @@ FOUND = [
     ("import chat jsonl", lambda t: changed(t, b"flies at night", b"flies \\ud83d at night")),
     ("import chat jsonl", lambda t: changed(t, b'"id":', b'"n": ' + b"9" * 5000 + b', "id":')),
     ("import codex jsonl", lambda t: "{\u2028\x1b[2J\n".encode() * 2),
+    ("import codex-exec jsonl", lambda t: changed(t, b'"thread_id": "q1"', b'"thread_id": ["q1"]')), ("import codex-exec jsonl", lambda t: changed(t, b'"tool": "search"', b'"tool": null')),
+    ("import codex jsonl", lambda t: changed(t, b'"payload": {"id": "q1"', b'"payload": {"id": 1.5')),
+    ("import claude-code jsonl", lambda t: t.seeds[0].replace(b'"parentUuid": "q1-4"', b'"parentUuid": ["q1-4"], "isSidechain": true').replace(b'"uuid": "q1-5"', b'"uuid": ["q1-5"]')),
+    ("import inspect eval", lambda t: empty_member()), ("import spans csv", lambda t: t.seeds[0] + b'x,"{1, 2}"\n'),
+    ("import claude-code jsonl", lambda t: b'{"type": {"a": 1}, "uuid": "u"}\n' + t.seeds[0]), ("trajectory", lambda t: b'{"query_id": "q", "result": [], "tool_call_counts": {"search": {}}}'),
     ("import inspect eval", lambda t: t.seeds[0][:90] + b"\xff\xff\xff\xff" + t.seeds[0][94:]),
     ("result lists", lambda t: b'[false, {"result": "x"}]'),
     ("result lists", lambda t: b'[{"docid": "\\q"}, {"result": "x"}]'),
