@@ -56,7 +56,8 @@ def read_pairs(
     evaluated = {d for row in (against_qrels or {}).values() for d, grade in row.items() if grade > 0}
     for where, row in progress(source_rows(path), "counting pairs"):
         if not {"query", "pos", "neg"} <= row.keys(): raise InputError(f"{where}: is not a training pair; it must have query, pos and neg")
-        if not isinstance(row["query"], str) or not all(isinstance(row.get(name) or [], list) for name in ("pos", "neg", "pos_id", "neg_id")) or None in (row["pos"], row["neg"]):
+        lists = [row["pos"], row["neg"], *(row[name] for name in ("pos_id", "neg_id") if row.get(name) is not None)]
+        if not isinstance(row["query"], str) or not all(isinstance(one, list) for one in lists):
             raise InputError(f"{where}: is not a training pair; query must be text, and pos, neg, pos_id and neg_id lists")
         positive = str((row.get("pos_id") or row["pos"] or [""])[0])
         for column, value in ((columns.queries, text_key(row["query"])), (columns.pairs, text_key(row["query"], positive)),

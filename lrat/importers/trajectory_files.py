@@ -41,7 +41,9 @@ def with_our_tools(
     run = dataclasses.replace(run, steps=steps)
     for field in ("tool_call_counts", "tool_call_counts_all"):
         counts = Counter()
-        for name, count in getattr(run, field).items(): counts[names.get(name, name)] += count
+        for name, count in getattr(run, field).items():
+            if type(count) in (int, float): counts[names.get(name, name)] += count
+            else: note("a count of calls that is not a number, left out", f"{name}: {count}")
         setattr(run, field, dict(counts))
     run.retrieved_docids = run.retrieved_docids or list(dict.fromkeys(docid for search in run.searches() for docid in search.docids))
     return run

@@ -71,7 +71,7 @@ FOUND = [
     ("reply, responses", lambda t: changed(t, b'"arguments": "{\\"query\\": \\"x\\"}"', b'"arguments": {"query": "x"}')), ("reply, responses", lambda t: changed(t, b'"name": "search"', b'"name": 1.5')),
     ("tool call", lambda t: b'{"query": "\\ud83d"}'),
     ("corpus, TSV", lambda t: b"docid\ttext\n"),
-    ("pairs, statistics", lambda t: changed(t, b'"pos_id": ["d1"]', b'"pos_id": 7')), ("pairs, statistics", lambda t: changed(t, b'"satisfied": true', b'"satisfied": [1]')),
+    ("pairs, statistics", lambda t: changed(t, b'"pos_id": ["d1"]', b'"pos_id": 7')), ("pairs, statistics", lambda t: b'{"query": "q", "pos": ["a"], "neg": false}'), ("pairs, statistics", lambda t: changed(t, b'"satisfied": true', b'"satisfied": [1]')),
     ("docids of a shard", lambda t: b"1.5"), ("shard", lambda t: changed(t, b"'shape': (2, 3)", b"'shape': ((, 3)")),
     *(("journal", lambda t, old=old, new=new: changed(t, old, new)) for old, new in ((b'"docids": ["d"]', b'"docids": 7'), (b'"query_id": "s"', b'"query_id": 1'), (b', "client": "c"', b""), (b'{"query_id"', b'["query_id"'))),
     *((f"model folder, {name}", lambda t, new=new: new) for name, new in (("config.json", b'{"architectures": {"a": 1}}'), ("2_Dense/config.json", b"[1]"), ("config_sentence_transformers.json", b'{"prompts": {"query": "x"}, "default_prompt_name": ["query"]}'))),
