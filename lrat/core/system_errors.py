@@ -9,6 +9,7 @@ __all__ = ['os_problem', 'explain']
 import errno, os, re
 from collections.abc import Iterator
 from pathlib import Path
+from .settings import one_line
 
 # %% ../../nbs/core/system_errors.ipynb #9121a89a
 _MAKE_ROOM = "make room and run the same command again"
@@ -58,7 +59,7 @@ def os_problem(
         if path.is_file(): words = "is a file, but a folder is needed there"
     said = str(error).strip().splitlines() or [type(error).__name__]
     words = words or error.strerror or said[0]
-    return f"{words}; {fix}" if path is None or isinstance(path, int) else f"{path}: {words}; {fix}"
+    return one_line(f"{words}; {fix}" if path is None or isinstance(path, int) else f"{path}: {words}; {fix}")
 
 # %% ../../nbs/core/system_errors.ipynb #4bcad9a1
 def _led_to(error)->Iterator[BaseException]:
