@@ -9,28 +9,22 @@ __all__ = ['TokenEncoder', 'build_late_interaction', 'LateInteractionRetriever']
 from pathlib import Path
 import numpy as np
 from ..core.settings import LratError
-from ..data.assets import model_path
-from ..data.corpus import Corpus, Document
-from .array_shards import SHARD_SIZE, best_rows, build_array_shards, read_array_shards
-from .library_models import load_library_model, model_identity
-from .retriever import Hit, best_hits, check_k, plain_query
+from ..data.corpus import Corpus
+from .array_shards import SHARD_SIZE, ArrayRetriever, best_rows, build_array_shards
+from .library_models import LibraryModel
+from .retriever import best_hits
 
 # %% ../../nbs/retrieval/late_interaction.ipynb #d31f2c73
-class TokenEncoder:
+class TokenEncoder(LibraryModel):
     "A vector for each token of a text; raises `LratError` for a model that makes another thing"
+    kinds = ("late-interaction",)
     def __init__(self,
         model:str|Path, # Asset name, folder or hub id
         device:str|None=None, # None takes a GPU where there is one
         batch_size:int=32, # Texts of a pass
     ):
-        self.folder, self.batch_size = Path(model_path(str(model))), batch_size
-        self.model = load_library_model("late-interaction", model, device=device)
+        super().__init__(model, device, batch_size)
         self.mean = self.model.similarity_fn_name == "meanmaxsim" # Divided by the number of the query's tokens
-        self._identity = model_identity("late-interaction", self.folder)
-
-    def identity(self)->dict: # Ready for JSON
-        "What decides its vectors"
-        return self._identity
 
     def query(self, text:str)->np.ndarray: # float32 [tokens, dimensions]
         "Vectors of a query's tokens"
@@ -46,7 +40,7 @@ class TokenEncoder:
         return vectors
 
 # %% ../../nbs/retrieval/late_interaction.ipynb #198610fe
-_ARRAYS = {"begins": np.int64, "vectors": np.float16}
+_ARRAYS = {"begins": "int64", "vectors": "float16"}
 
 def build_late_interaction(
     corpus:Corpus, # What is encoded, in its order
@@ -61,35 +55,17 @@ def build_late_interaction(
     return build_array_shards(corpus, encode, out, shard_size)
 
 # %% ../../nbs/retrieval/late_interaction.ipynb #dd6367ee
-class LateInteractionRetriever:
-    "Exact search over the vectors of all tokens; raises `LratError` where they are not those of the corpus and the model"
-    name = "late-interaction"
-    def __init__(self,
-        folder:str|Path, # Where the shards lie
-        corpus:Corpus, # What they were encoded from
-        encoder:TokenEncoder, # The encoder that made them
-    ):
-        self.corpus, self.encoder, self._shards = corpus, encoder, read_array_shards(folder, corpus, _ARRAYS)
-        for shard in self._shards:
-            begins, vectors = shard.arrays["begins"], shard.arrays["vectors"]
-            if vectors.ndim != 2 or len(begins) != len(shard.docids) + 1 or begins[-1] != len(vectors):
-                raise LratError(f"{folder}: holds vectors of shape {vectors.shape} that do not fit its documents; delete the index and build it again")
+class LateInteractionRetriever(ArrayRetriever):
+    "Exact search over the vectors of all tokens"
+    name, arrays = "late-interaction", _ARRAYS
 
-    def identity(self)->dict:
-        "What decides its results"
-        return {"corpus": self.corpus.sha256, **self.encoder.identity()}
+    def _misfit(self, shard):
+        begins, vectors = shard.arrays["begins"], shard.arrays["vectors"]
+        fits = vectors.ndim == 2 and len(begins) == len(shard.docids) + 1 and begins[-1] == len(vectors)
+        return "" if fits else f"vectors of shape {vectors.shape} that do not fit its documents"
 
-    def search(self, query:str, k:int)->list[Hit]:
-        "The k best documents"
-        return self.search_batch([query], k)[0]
-
-    def search_batch(self, queries:list[str], k:int)->list[list[Hit]]:
-        "The k best documents for each query"
-        check_k(k)
-        return [self._search(self.encoder.query(plain_query(query)), k) for query in queries]
-
-    def _search(self, tokens, k):
-        found = []
+    def _search(self, query, k):
+        tokens, found = self.encoder.query(query), []
         for shard in self._shards:
             begins, vectors = shard.arrays["begins"], shard.arrays["vectors"]
             held = np.flatnonzero(np.diff(begins)) # Documents that have a token
@@ -98,7 +74,3 @@ class LateInteractionRetriever:
             if self.encoder.mean: scores = scores / len(tokens)
             found += ((shard.docids[held[row]], scores[row]) for row in best_rows(scores, k))
         return best_hits(found, k)
-
-    def document(self, docid:str)->Document:
-        "The document as the corpus holds it"
-        return self.corpus[docid]

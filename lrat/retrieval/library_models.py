@@ -114,3 +114,18 @@ def model_identity(
     weights = [sha256_file(path) for name, path in files.items() if name.endswith(".safetensors")]
     used = {name: sha256_file(path) for name, path in files.items() if path.suffix in (".json", ".txt", ".py", ".model") and path.name != "training.json"}
     return {"kind": kind, "weights": weights, "files": digest(used)}
+
+class LibraryModel:
+    "Extended by what computes with such a model; raises `LratError` for a model of another kind"
+    kinds = () # Keys of `LIBRARY_MODELS`, any of which will do
+    def __init__(self,
+        model:str|Path, # Asset name, folder or hub id
+        device:str|None=None, # None takes a GPU where there is one
+        batch_size:int=32, # Texts of a pass
+    ):
+        self.kind, self.folder, self.batch_size = check_kind(model, *self.kinds), Path(model_path(str(model))), batch_size
+        self.model, self._identity = load_library_model(self.kind, model, device=device), model_identity(self.kind, self.folder)
+
+    def identity(self)->dict: # Ready for JSON
+        "What decides the numbers that it computes"
+        return self._identity

@@ -11,31 +11,18 @@ from pathlib import Path
 import numpy as np
 from ..core.cli import require
 from ..core.settings import LratError
-from ..data.assets import model_path
 from ..data.corpus import Document
 from .fusion import DEPTH
-from .library_models import check_kind, load_library_model, model_identity
+from .library_models import LibraryModel
 from .retriever import Hit, Retriever, best_hits, check_k, plain_query
 from .truncation import LETTERS, beginning
 
 # %% ../../nbs/retrieval/rerank.ipynb #859e9cb8
 RERANKERS = ("reranker", "late-interaction") # Kinds of model that `Reranker` takes
 
-class Reranker:
+class Reranker(LibraryModel):
     "A model that scores documents for a query; raises `LratError` for one of another kind"
-    def __init__(self,
-        model:str|Path, # Asset name, folder or hub id
-        device:str|None=None, # None takes a GPU where there is one
-        batch_size:int=32, # Documents of a pass
-    ):
-        self.kind, self.folder, self.batch_size = check_kind(model, *RERANKERS), Path(model_path(str(model))), batch_size
-        self.model = load_library_model(self.kind, model, device=device)
-        self.backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
-        self._identity = model_identity(self.kind, self.folder)
-
-    def identity(self)->dict: # Ready for JSON
-        "What decides its scores"
-        return self._identity
+    kinds = RERANKERS
 
     def scores(self, query:str, texts:Sequence[str])->np.ndarray: # float32 [texts]
         "How well each document answers the query"
@@ -48,8 +35,8 @@ class Reranker:
 
     def _beginning(self, text):
         "All that the model can read of a text, so that long documents cost no more than others"
-        length = self.model.max_seq_length
-        return beginning(text, LETTERS * length, self.backend) if self.backend and length else text
+        length, backend = self.model.max_seq_length, getattr(self.model.tokenizer, "backend_tokenizer", None)
+        return beginning(text, LETTERS * length, backend) if backend and length else text
 
 # %% ../../nbs/retrieval/rerank.ipynb #cef798e6
 class RerankedRetriever:

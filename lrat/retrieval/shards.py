@@ -73,15 +73,16 @@ def read_shard(
     return vectors, docids
 
 def map_vectors(
-    path:Path, # The vectors of a shard
+    path:Path, # The vectors of a shard, or another array
+    dtypes:tuple[str,...]=STORE_DTYPES, # Kinds of number that it may hold
 )->np.ndarray: # Mapped, as they were stored
-    "Vectors on disk; raises `InputError` where the file is damaged or holds something other than numbers"
+    "Numbers on disk; raises `InputError` where the file is damaged or holds something else"
     try: vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError: raise InputError(f"{path}: there is no such file; build the index again") from None
     except Exception as error: # NumPy reads the header as Python, so a damaged one may raise anything
         reason = "a pickle, which is never opened here" if "pickle" in str(error) or "Python objects" in str(error) else (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: is not an array of numbers ({reason}); delete the index and build it again") from None
-    if vectors.dtype not in STORE_DTYPES: raise InputError(f"{path}: holds {vectors.dtype}, but must hold {' or '.join(STORE_DTYPES)}; build the index again")
+    if vectors.dtype not in dtypes: raise InputError(f"{path}: holds {vectors.dtype}, but must hold {' or '.join(dtypes)}; build the index again")
     return vectors
 
 def shards(

@@ -9,28 +9,22 @@ __all__ = ['SparseEncoder', 'inverted', 'build_sparse', 'SparseRetriever']
 from pathlib import Path
 import numpy as np
 from ..core.settings import LratError
-from ..data.assets import model_path
-from ..data.corpus import Corpus, Document
-from .array_shards import SHARD_SIZE, best_rows, build_array_shards, read_array_shards
-from .library_models import load_library_model, model_identity
-from .retriever import Hit, best_hits, check_k, plain_query
+from ..data.corpus import Corpus
+from .array_shards import SHARD_SIZE, ArrayRetriever, best_rows, build_array_shards
+from .library_models import LibraryModel
+from .retriever import best_hits
 
 # %% ../../nbs/retrieval/sparse.ipynb #aacd8bb2
-class SparseEncoder:
+class SparseEncoder(LibraryModel):
     "Weights of words for texts; raises `LratError` for a model that makes none"
+    kinds = ("sparse",)
     def __init__(self,
         model:str|Path, # Asset name, folder or hub id
         device:str|None=None, # None takes a GPU where there is one
         batch_size:int=32, # Texts of a pass
     ):
-        self.folder, self.batch_size = Path(model_path(str(model))), batch_size
-        self.model = load_library_model("sparse", model, device=device)
-        self._identity = model_identity("sparse", self.folder)
+        super().__init__(model, device, batch_size)
         self.vocabulary = int(self.model.encode_document(["a"], show_progress_bar=False).shape[-1]) # Words; the library knows it after a first text
-
-    def identity(self)->dict: # Ready for JSON
-        "What decides its weights"
-        return self._identity
 
     def encode(self,
         texts:list[str],
@@ -45,7 +39,7 @@ class SparseEncoder:
         return rows[kept], words[kept], weights[kept]
 
 # %% ../../nbs/retrieval/sparse.ipynb #3683a460
-_ARRAYS = {"begins": np.int64, "documents": np.int32, "weights": np.float32}
+_ARRAYS = {"begins": "int64", "documents": "int32", "weights": "float32"}
 
 def inverted(
     rows:np.ndarray, # Of each weight: the row of its document
@@ -68,36 +62,17 @@ def build_sparse(
     return build_array_shards(corpus, lambda texts: inverted(*encoder.encode(texts), encoder.vocabulary), out, shard_size)
 
 # %% ../../nbs/retrieval/sparse.ipynb #9afc97d9
-class SparseRetriever:
-    "Exact search over inverted shards; raises `LratError` where they are not those of the corpus and the model"
-    name = "sparse"
-    def __init__(self,
-        folder:str|Path, # Where the shards lie
-        corpus:Corpus, # What they were encoded from
-        encoder:SparseEncoder, # The encoder that made them
-    ):
-        self.corpus, self.encoder = corpus, encoder
-        self._shards = read_array_shards(folder, corpus, _ARRAYS)
-        for shard in self._shards:
-            begins, sizes = shard.arrays["begins"], {len(shard.arrays[name]) for name in ("documents", "weights")}
-            if len(begins) != encoder.vocabulary + 1 or sizes != {int(begins[-1])}:
-                raise LratError(f"{folder}: holds postings that do not fit the model's {encoder.vocabulary} words; delete the index and build it again")
+class SparseRetriever(ArrayRetriever):
+    "Exact search over inverted shards: the k best documents, or fewer, since a document has to share a word with the query"
+    name, arrays = "sparse", _ARRAYS
 
-    def identity(self)->dict:
-        "What decides its results"
-        return {"corpus": self.corpus.sha256, **self.encoder.identity()}
+    def _misfit(self, shard):
+        begins, sizes = shard.arrays["begins"], {len(shard.arrays[name]) for name in ("documents", "weights")}
+        fits = len(begins) == self.encoder.vocabulary + 1 and sizes == {int(begins[-1])}
+        return "" if fits else f"postings that do not fit the model's {self.encoder.vocabulary} words"
 
-    def search(self, query:str, k:int)->list[Hit]:
-        "The k best documents"
-        return self.search_batch([query], k)[0]
-
-    def search_batch(self, queries:list[str], k:int)->list[list[Hit]]:
-        "The k best documents for each query, which may be fewer: those that share a word with it"
-        check_k(k)
-        return [self._search(*self.encoder.encode([plain_query(query)], query=True)[1:], k) for query in queries] # One at a time: padding changes last bits
-
-    def _search(self, words, weights, k):
-        found = []
+    def _search(self, query, k):
+        (_, words, weights), found = self.encoder.encode([query], query=True), []
         for shard in self._shards:
             begins, documents, values = (shard.arrays[name] for name in _ARRAYS)
             scores = np.zeros(len(shard.docids))
@@ -106,7 +81,3 @@ class SparseRetriever:
                 scores[documents[part]] += weight * values[part]
             found += ((shard.docids[row], scores[row]) for row in best_rows(scores, k) if scores[row])
         return best_hits(found, k)
-
-    def document(self, docid:str)->Document:
-        "The document as the corpus holds it"
-        return self.corpus[docid]

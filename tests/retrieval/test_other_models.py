@@ -180,6 +180,16 @@ def test_an_index_knows_its_model_and_its_corpus(made, tmp_path, kind, capsys):
 
 
 @pytest.mark.parametrize("kind", ["sparse", "late-interaction"])
+def test_a_byte_that_changed_is_not_searched(made, tmp_path, kind):
+    import shutil
+    for name in (f"{kind}-index", kind, "corpus.jsonl"): (shutil.copytree if (made/name).is_dir() else shutil.copy)(made/name, tmp_path/name)
+    array = max((tmp_path/f"{kind}-index").rglob("shard-00000.*.npy"), key=lambda path: path.stat().st_size)
+    data = array.read_bytes()
+    array.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(LratError, match=f"{array.name}: has changed since it was written"): open_index(tmp_path/f"{kind}-index")
+
+
+@pytest.mark.parametrize("kind", ["sparse", "late-interaction"])
 def test_a_build_that_was_stopped_resumes(made, tmp_path, monkeypatch, kind):
     from lrat.retrieval import index as module
     encoder, build, retriever = module._MODELS[kind]
