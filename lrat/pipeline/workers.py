@@ -129,7 +129,6 @@ def make_stages(
     "Make stages and what they need; raises `LratError` for the mistakes of all that failed, once the others are done"
     check_workers(processes, "processes")
     crew, waits = _Crew(processes, need, say), []
-    find_labels(words, ask().tasks) # An unknown name is told at once
     try:
         while True:
             graph = ask()
