@@ -18,7 +18,8 @@ from pathlib import Path
 from .agents.collect import collect_command
 from .core.files import read_json, read_jsonl
 from .data.corpus import Corpus, open_corpus
-from .evaluation.command import compare_scores, compare_command, eval_command, read_scores
+from .evaluation.command import compare_scores, compare_command, eval_command
+from .evaluation.files import read_scores
 from .evaluation.scores import METRICS
 from .evaluation.statistics import Comparison, estimate
 from .judging.command import judge_command

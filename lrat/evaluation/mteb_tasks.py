@@ -15,7 +15,7 @@ import numpy as np
 from ..core.cli import require
 from ..core.files import output_lock, read_json, to_json, write_json
 from ..core.settings import InputError, LratError
-from .command import read_scores, write_scores
+from .files import read_scores, write_scores
 from .scores import METRICS, ScoreTable
 from .statistics import compare, resampled_means
 from ..retrieval.encoder import Encoder

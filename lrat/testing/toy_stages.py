@@ -18,7 +18,7 @@ from ..agents.scripted import ScriptedPolicy, word_rarity
 from ..core.settings import load_settings
 from ..data.corpus import open_corpus
 from ..data.questions import write_questions
-from ..evaluation.command import write_scores
+from ..evaluation.files import write_scores
 from ..pipeline.pipeline import Pipeline
 from ..retrieval.encode_corpus import build_dense
 from ..retrieval.encoder import Encoder

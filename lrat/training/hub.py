@@ -10,7 +10,8 @@ from pathlib import Path
 from ..core.settings import LratError
 from ..core.cli import require
 from fastcore.script import Param
-from ..evaluation.command import describe_scores, read_scores
+from ..evaluation.command import describe_scores
+from ..evaluation.files import read_scores
 from ..evaluation.mteb_tasks import mteb_section
 from .export import model_card
 from .fuse_indexes import fusion_card

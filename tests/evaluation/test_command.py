@@ -8,7 +8,8 @@ from lrat.core.settings import InputError, LratError
 from lrat.data.canary import encrypt
 from lrat.data.questions import read_questions
 from lrat.evaluation.browsecomp import calibration_error, iterate_browsecomp, to_browsecomp, write_browsecomp
-from lrat.evaluation.command import compare_command, eval_command, read_scores, write_scores
+from lrat.evaluation.command import compare_command, eval_command
+from lrat.evaluation.files import read_scores, write_scores
 from lrat.evaluation.scores import ScoreTable, score_trajectories
 from lrat.judging.answers import AnswerJudge, judge_answers, read_answer_verdicts
 from lrat.llm.client import ChatModel

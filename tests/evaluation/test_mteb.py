@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np, pytest
 from lrat.core.settings import LratError
 from lrat.evaluation.mteb_tasks import evaluate_on_mteb, find_tasks, mteb_section, read_mteb
-from lrat.evaluation.command import read_scores
+from lrat.evaluation.files import read_scores
 from lrat.retrieval.encoder import Encoder
 from lrat.testing.encoders import WORDS, save_tiny
 

@@ -3,7 +3,7 @@ import ir_measures, numpy as np, pytest
 from ir_measures import R
 from scipy import stats
 
-from lrat.evaluation.command import read_scores, write_scores
+from lrat.evaluation.files import read_scores, write_scores
 from lrat.evaluation.scores import ScoreTable, score_rankings, score_trajectories
 from lrat.evaluation.statistics import compare, estimate, mean_over_seeds, questions_needed, sign_flip_p
 from lrat.data.questions import Question

@@ -414,7 +414,7 @@ def training_pairs(path):
 
 
 def scores(path):
-    from lrat.evaluation.command import read_scores
+    from lrat.evaluation.files import read_scores
     assert len(read_scores(path).query_ids) == plain_lines(path.read_bytes())
 
 
