@@ -30,8 +30,10 @@ def write_package(
 def forget_package(
     folder:str|Path, # What `write_package` wrote
 )->None:
-    "Take a folder off `sys.path`, and off the environment's `PYTHONPATH`"
+    "Take a folder off `sys.path` and off the environment's `PYTHONPATH`, and unload its modules, of which another folder may have namesakes"
     sys.path[:] = [path for path in sys.path if path != str(folder)]
+    loaded = [name for name, module in sys.modules.items() if Path(getattr(module, "__file__", None) or "").parent == Path(folder)]
+    for name in loaded: del sys.modules[name]
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in ("", str(folder))]
     if paths: os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     else: os.environ.pop("PYTHONPATH", None)
