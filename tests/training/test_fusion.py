@@ -12,28 +12,17 @@ from lrat.retrieval.fusion import DEPTH, FUSIONS, Fusion, HybridRetriever, fuse
 from lrat.retrieval.index import build_index, index_command, open_index
 from lrat.retrieval.retriever import Hit
 from lrat.testing.museum import DOCUMENTS, write_museum
-from lrat.testing.package import write_package
+from lrat.testing.package import write_toy_retrievers
 from lrat.training.fuse_indexes import fuse_indexes, split, trained_on
 from lrat.training.fusion_weights import Example, Features, features, general_examples, learn_weights, measured, pair_examples, result_lists, systems
 
-SOURCE = """
-from lrat.data.corpus import Document
-from lrat.testing.retriever import WordRetriever
-def words(name, corpus, text):
-    retriever = WordRetriever([Document(document.docid, text(document)) for document in corpus])
-    retriever.name, retriever.corpus = name, corpus
-    return retriever
-def titles(folder, corpus): return words("titles", corpus, lambda document: document.title)
-def texts(folder, corpus): return words("texts", corpus, lambda document: document.text)
-def nothing(folder, corpus): return words("nothing", corpus, lambda document: "")
-"""
 NAMES = ("titles", "texts", "nothing")
 
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     "Three indexes of the museum, and pairs whose queries are words of the texts"
-    monkeypatch.syspath_prepend(str(write_package(tmp_path/"site", "toy_retrievers", SOURCE, {"lrat.retrievers": {name: f"toy_retrievers:{name}" for name in NAMES}})))
+    monkeypatch.syspath_prepend(str(write_toy_retrievers(tmp_path/"site")))
     corpus, _ = write_museum(tmp_path)
     for name in NAMES: build_index(corpus, name, tmp_path/name)
     write_jsonl(tmp_path/"pairs.jsonl", [{"query": " ".join(d.text.split()[n:n + 3]), "pos": [d.text], "neg": [], "pos_id": [d.docid], "reweight_rate": 1.}
